@@ -1,0 +1,4 @@
+//! The `leakprobe` command.
+fn main() -> std::process::ExitCode {
+    leakprobe::cli::main()
+}

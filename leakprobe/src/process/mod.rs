@@ -1,0 +1,1 @@
+//! All that reads another process. It never stops the target.

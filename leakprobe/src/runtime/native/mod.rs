@@ -1,0 +1,1 @@
+//! OS threads: glibc, musl and Rust std.

@@ -1,0 +1,1 @@
+//! Takes snapshots in order and keeps what persists. Pure: no I/O, no clock, no names.
