@@ -54,8 +54,6 @@ pub struct Snapshot {
 impl Snapshot {
     /// The frames of a row's wait stack, innermost first.
     pub fn stack(&self, row: &Row) -> &[Frame] {
-        self.stacks
-            .get(row.stack.0 as usize)
-            .map_or(&[], |s| &s.frames)
+        self.stacks.get(row.stack.0 as usize).map_or(&[], |s| &s.frames)
     }
 }

@@ -30,9 +30,7 @@ pub struct Clock {
 impl Clock {
     /// Wall clock, nanoseconds since 1970, of a monotonic time.
     pub fn unix_ns_of(&self, at: Ns) -> u64 {
-        self.unix_ns
-            .saturating_add(at.0)
-            .saturating_sub(self.monotonic.0)
+        self.unix_ns.saturating_add(at.0).saturating_sub(self.monotonic.0)
     }
 
     /// Wall clock, nanoseconds since 1970, of a `CLOCK_BOOTTIME` time (what process starts are in).
