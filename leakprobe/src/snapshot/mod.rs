@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 /// The waiters of the watched processes, read within one short span. Not one instant: each row is
 /// stamped (`Row::seen`).
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Snapshot {
     /// When reading began and ended, `CLOCK_MONOTONIC`.
     pub began: Ns,

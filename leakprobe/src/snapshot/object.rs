@@ -110,6 +110,8 @@ pub struct Holder {
     pub kind: WaiterKind,
     /// Its id in leakprobe's PID namespace where it is alive, else the id that the object records.
     pub id: u64,
+    /// The id as the object itself records it (of the process's own PID namespace).
+    pub recorded: u64,
     /// Whether it still lives, judged over every thread that shares the memory.
     pub alive: Option<bool>,
 }

@@ -17,7 +17,7 @@ impl Ns {
 }
 
 /// Ties the monotonic clock to the wall clock: both were read at the same moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clock {
     /// `CLOCK_MONOTONIC`.
     pub monotonic: Ns,

@@ -49,7 +49,12 @@ fn snapshot(waits: &[(u64, u64, Option<bool>)]) -> Snapshot {
             address: 0x1000 + index as u64,
             detail: Default::default(),
             owner: Owner::Held {
-                by: Holder { kind: WaiterKind::Thread, id: *holder, alive: *alive },
+                by: Holder {
+                    kind: WaiterKind::Thread,
+                    id: *holder,
+                    recorded: *holder,
+                    alive: *alive,
+                },
                 terms: Terms::OwnerMustRelease,
             },
         });

@@ -1,0 +1,102 @@
+//! Where well-known functions lie in a mapped file, found by symbol once for each file.
+
+use std::{
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use rustc_hash::FxHashMap;
+
+use super::{detect::Libc, glibc, musl, rust_std};
+use crate::{process::ModuleFile, snapshot::Module, stack::RawFrame};
+
+/// A function that says what a futex wait is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// `pthread_mutex_lock` and its variants.
+    MutexLock,
+    /// Taking the mutex again after a condition variable was signalled.
+    MutexRelock,
+    /// `pthread_cond_wait` and its variants.
+    CondWait,
+    /// `pthread_rwlock_rdlock` and its variants.
+    RwlockRead,
+    /// `pthread_rwlock_wrlock` and its variants.
+    RwlockWrite,
+    /// `sem_wait` and its variants.
+    SemWait,
+    /// `pthread_barrier_wait`.
+    BarrierWait,
+    /// `pthread_once`, `call_once`.
+    Once,
+    /// `pthread_join` and its variants.
+    Join,
+    /// A lock internal to the C library (malloc, stdio).
+    LibcInternalLock,
+    /// A primitive of Rust's std.
+    Rust(rust_std::Primitive),
+}
+
+/// The well-known functions of one file, sorted by address (svma).
+#[derive(Debug)]
+pub struct Places {
+    functions: Vec<(Range<u64>, Place)>,
+    /// The C library in this file.
+    pub libc: Libc,
+}
+
+/// How far from the innermost frame a well-known function can be: the wait's own wrappers lie
+/// between.
+const SEARCH_DEPTH: usize = 16;
+
+impl Places {
+    fn find(file: &ModuleFile) -> Places {
+        let mut functions: Vec<(Range<u64>, Place)> = Vec::new();
+        for (name, svma, size) in file.symbols() {
+            let place = (glibc::place(name)).or_else(|| musl::place(name));
+            if let Some(place) = place.or_else(|| rust_std::place(name)) {
+                functions.push((svma..svma.saturating_add(size.max(1)), place));
+            }
+        }
+        functions.sort_by_key(|(range, _)| range.start);
+        functions.dedup_by_key(|(range, _)| range.start);
+        Places { functions, libc: Libc::of(file) }
+    }
+
+    fn at(&self, svma: u64) -> Option<Place> {
+        let after = self.functions.partition_point(|(range, _)| range.start <= svma);
+        let (range, place) = self.functions.get(after.checked_sub(1)?)?;
+        range.contains(&svma).then_some(*place)
+    }
+}
+
+/// The places of every file seen so far. Cloning shares it.
+#[derive(Clone, Default)]
+pub struct PlaceCache(Arc<Mutex<FxHashMap<Module, Arc<Places>>>>);
+
+impl PlaceCache {
+    /// The places of a file, searched at its first use. The lock isn't held meanwhile, so that a
+    /// reader that hangs on a file can't block the others.
+    pub fn of(&self, file: &ModuleFile) -> Arc<Places> {
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().get(file.module()) {
+            return known.clone();
+        }
+        let found = Arc::new(Places::find(file));
+        lock().insert(file.module().clone(), found.clone());
+        found
+    }
+
+    /// The innermost well-known function on a stack.
+    pub fn innermost(&self, stack: &[RawFrame]) -> Option<Place> {
+        self.all(stack).next()
+    }
+
+    /// The well-known functions on a stack, innermost first.
+    pub fn all(&self, stack: &[RawFrame]) -> impl Iterator<Item = Place> {
+        stack.iter().take(SEARCH_DEPTH).filter_map(|frame| match frame {
+            RawFrame::At { module, svma } => self.of(module).at(*svma),
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,68 @@
+//! Names on the live machine: the symbolizer, given the files that were opened while reading.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use crate::{
+    process::ModuleFile,
+    snapshot::{Frame, Module, Snapshot},
+    stack::{Named, Names, Symbolizer},
+};
+
+/// Names addresses by the files behind the modules.
+pub struct LiveNames {
+    symbolizer: Symbolizer,
+}
+
+impl LiveNames {
+    /// Without files yet.
+    pub fn new() -> LiveNames {
+        LiveNames { symbolizer: Symbolizer::new() }
+    }
+
+    /// Resolves every frame of a snapshot in one go.
+    pub fn prepare(&mut self, snapshot: &Snapshot, files: &FxHashMap<Module, Arc<ModuleFile>>) {
+        let mut offsets: Vec<Vec<u64>> = vec![Vec::new(); snapshot.modules.len()];
+        for frame in snapshot.stacks.iter().flat_map(|stack| &stack.frames) {
+            if let Frame::At { module, offset } = frame
+                && let Some(list) = offsets.get_mut(module.0 as usize)
+            {
+                list.push(*offset);
+            }
+        }
+        let mut wanted = Vec::new();
+        for (module, mut offsets) in snapshot.modules.iter().zip(offsets) {
+            self.add(module, files);
+            offsets.sort_unstable();
+            offsets.dedup();
+            wanted.push((module.clone(), offsets));
+        }
+        self.symbolizer.resolve_all(&wanted);
+    }
+
+    fn add(&mut self, module: &Module, files: &FxHashMap<Module, Arc<ModuleFile>>) {
+        if self.symbolizer.knows(module) {
+            return;
+        }
+        let Some(file) = files.get(module) else { return };
+        let Some(Ok(elf)) = file.file().map(std::fs::File::try_clone) else { return };
+        let debug = file.debug_file().map(|debug| debug.path().to_owned());
+        self.symbolizer.add(module.clone(), elf, debug);
+    }
+
+    /// What could not be named and why, for people.
+    pub fn notes(&self) -> &[String] {
+        self.symbolizer.notes()
+    }
+}
+
+impl Names for LiveNames {
+    fn in_module(&mut self, module: &Module, offset: u64) -> Vec<Named> {
+        self.symbolizer.in_module(module, offset)
+    }
+
+    fn in_kernel(&mut self, address: u64) -> Option<Named> {
+        self.symbolizer.in_kernel(address)
+    }
+}

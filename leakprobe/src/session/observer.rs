@@ -1,0 +1,335 @@
+//! Takes snapshots: passes over the tasks, looks at processes, confirmation.
+//!
+//! A pass before and a pass after a look decide together: a stack is valid only if its thread was
+//! blocked in both, with the same last arrival and the same switch counts. The second pass also
+//! says who is alive; owners are read once more after it.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::{
+    Plan, SessionError, Targets,
+    assemble::Assembly,
+    look::{self, Looked, Wanted, Watched},
+    processes,
+    reader::Reader,
+    threads::ThreadTable,
+    watched::Filter,
+};
+use crate::{
+    probe::{self, Source, Task, TaskPass},
+    process::{ModuleFile, ProcessError},
+    runtime::Why,
+    snapshot::{
+        Cause, Health, Module, Object, ObjectIx, Owner, Process, ProcessIx, Proof, Runtime,
+        Snapshot,
+    },
+    stack::{PerfMap, RawStack},
+};
+
+/// Reading all processes for one snapshot ends then, whatever they do.
+const SNAPSHOT_BUDGET: Duration = Duration::from_millis(1500);
+/// What a look may overrun its soft deadline by before it is abandoned.
+const GRACE: Duration = Duration::from_millis(250);
+/// How often a thread that moved while its stack was read is tried again.
+const ROUNDS: usize = 3;
+
+/// A process's identity: never a bare pid.
+type ProcessKey = (u32, u64, u64);
+/// A thread's identity.
+type ThreadKey = (u32, u64);
+
+/// Takes snapshots of the watched processes.
+pub struct Observer {
+    source: Source,
+    source_notes: Vec<String>,
+    reader: Reader,
+    watched: FxHashMap<ProcessKey, Watched>,
+    /// Processes that did not answer in time: not asked again.
+    abandoned: FxHashSet<ProcessKey>,
+    /// Stacks of waits that still last, by thread and stay.
+    stacks: FxHashMap<ThreadKey, (u64, Arc<RawStack>)>,
+    /// Opened files of all modules seen, for naming at the end.
+    pub files: FxHashMap<Module, Arc<ModuleFile>>,
+}
+
+/// What one snapshot found of one process.
+struct Found {
+    waits: Vec<(Task, Arc<RawStack>, Why)>,
+    runtimes: Vec<Runtime>,
+    perf_map: Option<PerfMap>,
+}
+
+impl Observer {
+    /// Opens the best source of tasks that this machine allows.
+    pub fn open(plan: &Plan) -> std::io::Result<Observer> {
+        let (source, source_notes) = Source::open(plan.verbose);
+        Ok(Observer {
+            source,
+            source_notes,
+            reader: Reader::start()?,
+            watched: FxHashMap::default(),
+            abandoned: FxHashSet::default(),
+            stacks: FxHashMap::default(),
+            files: FxHashMap::default(),
+        })
+    }
+
+    /// Takes one snapshot.
+    ///
+    /// Fails if tasks can't be read at all, or if every process that was named is closed to this
+    /// user; anything less is counted in the snapshot's health.
+    pub fn snapshot(&mut self, plan: &Plan, targets: &Targets) -> Result<Snapshot, SessionError> {
+        let end = Instant::now() + SNAPSHOT_BUDGET;
+        let filter = Filter::new(plan, targets);
+        let watch = probe::Watch {
+            pids: match targets {
+                Targets::Machine => None,
+                Targets::Pids(pids) => Some(pids.clone()),
+            },
+            kernel_stacks: plan.kernel_stacks,
+        };
+        let mut health = Health { task_source: self.source.name().into(), ..Health::default() };
+        self.source_notes.iter().for_each(|note| health.note(note.clone()));
+
+        let mut pass = self.source.read(&watch)?;
+        let (began, clock) = (pass.began, pass.clock);
+        let mut denied = Vec::new();
+        let mut found: FxHashMap<ProcessKey, Found> = FxHashMap::default();
+        let mut todo: Vec<Task> =
+            filter.waits(&pass.tasks, &mut health).into_iter().cloned().collect();
+        for round in 0..ROUNDS {
+            let looked = self.look_at_all(&pass, todo, end, &mut health, &mut denied);
+            let next = self.source.read(&watch)?;
+            let still = filter.waits(&next.tasks, &mut Health::default());
+            let still: FxHashMap<u32, &Task> = still.into_iter().map(|t| (t.tid, t)).collect();
+            todo = Vec::new();
+            for (key, looked) in looked {
+                self.accept(key, looked, &still, &mut found, &mut todo);
+            }
+            pass = next;
+            if todo.is_empty() || Instant::now() >= end {
+                break;
+            }
+            if round + 1 == ROUNDS {
+                health.add(Cause::ThreadMoved, todo.len() as u64);
+            }
+        }
+        if let (Targets::Pids(pids), Some(error)) = (targets, denied.pop())
+            && found.is_empty()
+            && denied.len() + 1 >= pids.len()
+        {
+            return Err(SessionError::Denied(error));
+        }
+        Ok(self.assemble(&filter, pass, found, health, (began, clock), end))
+    }
+
+    /// Looks at every process that has waits to look at.
+    fn look_at_all(
+        &mut self,
+        pass: &TaskPass,
+        waits: Vec<Task>,
+        end: Instant,
+        health: &mut Health,
+        denied: &mut Vec<ProcessError>,
+    ) -> Vec<(ProcessKey, Looked)> {
+        let table = ThreadTable::of(&pass.tasks);
+        let mut by_process: Vec<(ProcessKey, Vec<Task>)> = Vec::new();
+        for task in waits {
+            let key = (task.pid, task.leader_start_boottime_ns, task.exec);
+            match by_process.last_mut() {
+                Some((last, tasks)) if *last == key => tasks.push(task),
+                _ => by_process.push((key, vec![task])),
+            }
+        }
+        by_process.sort_by_key(|(key, _)| *key);
+        by_process.dedup_by(|later, earlier| {
+            let same = later.0 == earlier.0;
+            if same {
+                earlier.1.append(&mut later.1);
+            }
+            same
+        });
+        let mut all = Vec::with_capacity(by_process.len());
+        for (key, tasks) in by_process {
+            if self.abandoned.contains(&key) || Instant::now() >= end {
+                health.count(Cause::ProcessTimedOut);
+                continue;
+            }
+            let Some(first) = tasks.first() else { continue };
+            let wanted = Wanted {
+                pid: key.0,
+                ns_pid: first.ns_pid,
+                start_boottime_ns: key.1,
+                threads: table.sharing_memory_with(first),
+                waits: tasks.into_iter().map(|task| self.with_known_stack(task)).collect(),
+                deadline: end,
+            };
+            let known = self.watched.remove(&key);
+            match self.reader.run(end + GRACE, move |files| look::look(files, known, wanted)) {
+                Some(Ok(looked)) => {
+                    health.add(Cause::ModuleUnavailable, looked.unusable_files.len() as u64);
+                    for file in looked.unusable_files.iter().take(3) {
+                        health.note(format!("not used for names: {file}"));
+                    }
+                    all.push((key, looked));
+                }
+                Some(Err(error @ ProcessError::Denied { .. })) => {
+                    health.count(Cause::ProcessesDenied);
+                    denied.push(error);
+                }
+                Some(Err(_)) => health.count(Cause::ProcessGone),
+                None => {
+                    self.abandoned.insert(key);
+                    health.count(Cause::ProcessTimedOut);
+                }
+            }
+        }
+        all
+    }
+
+    fn with_known_stack(&self, task: Task) -> (Task, Option<Arc<RawStack>>) {
+        let known = self.stacks.get(&(task.tid, task.start_boottime_ns));
+        let known = known.filter(|(stay, _)| *stay == task.stay_token);
+        let stack = known.map(|(_, stack)| stack.clone());
+        (task, stack)
+    }
+
+    /// Keeps the waits that the next pass confirms; those that moved and wait again are tried again.
+    fn accept(
+        &mut self,
+        key: ProcessKey,
+        looked: Looked,
+        still: &FxHashMap<u32, &Task>,
+        found: &mut FxHashMap<ProcessKey, Found>,
+        again: &mut Vec<Task>,
+    ) {
+        let process = found.entry(key).or_insert_with(|| Found {
+            waits: Vec::new(),
+            runtimes: Vec::new(),
+            perf_map: None,
+        });
+        process.runtimes = looked.runtimes;
+        process.perf_map = looked.perf_map.or(process.perf_map.take());
+        for (task, stack, why) in looked.waits {
+            match still.get(&task.tid) {
+                Some(later) if task.same_wait(later) => process.waits.push((task, stack, why)),
+                Some(later) => again.push((*later).clone()),
+                None => {}
+            }
+        }
+        self.watched.insert(key, looked.watched);
+    }
+
+    fn assemble(
+        &mut self,
+        filter: &Filter,
+        pass: TaskPass,
+        found: FxHashMap<ProcessKey, Found>,
+        mut health: Health,
+        (began, clock): (crate::snapshot::Ns, crate::snapshot::Clock),
+        end: Instant,
+    ) -> Snapshot {
+        if !pass.calibrated && self.source.name() != "/proc" {
+            health.count(Cause::ClockUncalibrated);
+        }
+        let tasks: Vec<&Task> = pass.tasks.iter().filter(|task| filter.watches(task)).collect();
+        let mut processes = processes::of(&tasks);
+        let index: FxHashMap<ProcessKey, ProcessIx> = (processes.iter().zip(0..))
+            .map(|(p, i)| ((p.pid, p.start_boottime_ns, p.exec), ProcessIx(i)))
+            .collect();
+        let mut found: Vec<(ProcessKey, Found)> = found.into_iter().collect();
+        found.sort_by_key(|(key, _)| *key);
+        let mut assembly = Assembly::default();
+        let mut stacks = FxHashMap::default();
+        for (key, process) in found {
+            // It ended, or executed something else, after it was looked at.
+            let Some(&ix) = index.get(&key) else {
+                health.count(Cause::ProcessGone);
+                continue;
+            };
+            if let Some(entry) = processes.get_mut(ix.0 as usize) {
+                entry.runtimes = process.runtimes;
+                let build_id = |watched: &Watched| watched.build_id(entry.exe.as_deref()?);
+                entry.build_id = self.watched.get(&key).and_then(build_id);
+            }
+            for (task, stack, why) in process.waits {
+                let perf_map = process.perf_map.as_ref();
+                assembly.add(ix, &task, &stack, why, perf_map, &mut health);
+                stacks.insert((task.tid, task.start_boottime_ns), (task.stay_token, stack));
+            }
+        }
+        self.stacks = stacks;
+        self.watched.retain(|key, _| index.contains_key(key));
+        for (module, file) in std::mem::take(&mut assembly.files) {
+            self.files.entry(module).or_insert(file);
+        }
+        let (rows, mut objects, stacks, modules) = assembly.finish();
+        let proofs = self.prove(&pass.tasks, &processes, &mut objects, end);
+        Snapshot {
+            began,
+            ended: pass.ended,
+            clock,
+            host: processes::host(),
+            processes,
+            rows,
+            objects,
+            proofs,
+            stacks,
+            modules,
+            health,
+        }
+    }
+
+    /// Reads every recorded owner once more. What still names the same thread is proved: by then the
+    /// pass has confirmed that the waiters never ran and which threads live.
+    fn prove(
+        &mut self,
+        tasks: &[Task],
+        processes: &[Process],
+        objects: &mut [Object],
+        end: Instant,
+    ) -> Vec<Proof> {
+        let table = ThreadTable::of(tasks);
+        let mut proofs = Vec::new();
+        let mut held: FxHashMap<ProcessIx, Vec<usize>> = FxHashMap::default();
+        for (index, object) in objects.iter().enumerate() {
+            if matches!(object.owner, Owner::Held { .. }) {
+                held.entry(object.process).or_default().push(index);
+            }
+        }
+        for (process, indices) in held {
+            let Some(p) = processes.get(process.0 as usize) else { continue };
+            let key = (p.pid, p.start_boottime_ns, p.exec);
+            let Some(any) = tasks.iter().find(|task| task.pid == p.pid) else { continue };
+            let Some(mut watched) = self.watched.remove(&key) else { continue };
+            let threads = table.sharing_memory_with(any);
+            let asked: Vec<Object> = indices.iter().map(|i| objects[*i].clone()).collect();
+            let answer = self.reader.run(end + GRACE, move |_| {
+                let owners = watched.reread_owners(&asked, &threads);
+                (watched, owners)
+            });
+            let Some((watched, owners)) = answer else {
+                self.abandoned.insert(key);
+                continue;
+            };
+            self.watched.insert(key, watched);
+            for (index, owner) in indices.into_iter().zip(owners) {
+                let (Some(Owner::Held { by: second, terms }), Owner::Held { by: first, .. }) =
+                    (owner, &objects[index].owner)
+                else {
+                    continue;
+                };
+                if second.recorded == first.recorded {
+                    objects[index].owner = Owner::Held { by: second, terms };
+                    proofs.push(Proof::HeldThroughout { object: ObjectIx(index as u32) });
+                }
+            }
+        }
+        proofs
+    }
+}

@@ -1,0 +1,53 @@
+//! Which threads share which memory.
+
+use rustc_hash::FxHashMap;
+
+use crate::{probe::Task, process::shares_memory, runtime::Threads};
+
+/// Tasks by the memory they share.
+pub struct ThreadTable<'a> {
+    by_mm: FxHashMap<u64, Vec<&'a Task>>,
+    by_pid: FxHashMap<u32, Vec<&'a Task>>,
+}
+
+impl<'a> ThreadTable<'a> {
+    /// Sorts the tasks of a pass.
+    pub fn of(tasks: &'a [Task]) -> ThreadTable<'a> {
+        let mut table = ThreadTable { by_mm: FxHashMap::default(), by_pid: FxHashMap::default() };
+        for task in tasks {
+            if let Some(mm) = task.mm.filter(|mm| *mm != 0) {
+                table.by_mm.entry(mm).or_default().push(task);
+            }
+            table.by_pid.entry(task.pid).or_default().push(task);
+        }
+        table
+    }
+
+    /// The threads that share `task`'s memory: by the kernel's own pointer, which also finds
+    /// processes that were cloned with `CLONE_VM`; else its thread group, complete only if every
+    /// other process is known not to share its memory.
+    pub fn sharing_memory_with(&self, task: &Task) -> Threads {
+        let none = Vec::new();
+        match task.mm.filter(|mm| *mm != 0) {
+            Some(mm) => {
+                let sharing = self.by_mm.get(&mm).unwrap_or(&none);
+                Threads::new(sharing.iter().copied(), true)
+            }
+            None => {
+                let group = self.by_pid.get(&task.pid).unwrap_or(&none);
+                Threads::new(group.iter().copied(), is_alone(task.pid))
+            }
+        }
+    }
+}
+
+/// Whether no other process shares this one's memory, as far as kcmp(2) answers.
+fn is_alone(pid: u32) -> bool {
+    let Ok(folder) = std::fs::read_dir("/proc") else { return false };
+    let pids = folder.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|other| *other != pid).all(|other| match shares_memory(pid, other) {
+        Some(shares) => !shares,
+        // It ended meanwhile: it shares nothing any more.
+        None => !std::path::Path::new(&format!("/proc/{other}")).exists(),
+    })
+}
