@@ -3,6 +3,22 @@
 //! The types are the contract of `--json` (docs/output-schema.md): fields and kinds are only ever
 //! added. Times are seconds, frames innermost first.
 
+mod age;
+mod answer;
+mod build;
+mod evidence;
+mod identity;
+mod naming;
+mod objects;
+pub mod place;
+#[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
+mod tests;
+
+pub use age::humane;
+pub use build::{ReportOptions, build};
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -22,10 +38,14 @@ pub struct Report {
     pub host: String,
     /// Its kernel release.
     pub kernel: String,
+    /// For people: what is to be known first, in one line.
+    pub answer: String,
     /// When the newest snapshot was read, RFC 3339.
     pub at: String,
     /// Time between the first and the last snapshot, in seconds.
     pub watched_seconds: f64,
+    /// Waits of earlier snapshots that ended before the newest one.
+    pub finished_waits: u64,
     /// The watched processes.
     pub processes: Vec<ProcessEntry>,
     /// The sites, worst first.
@@ -101,7 +121,7 @@ impl Verdict {
 
 /// What a proof of `leaked` rests on.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Grade {
@@ -134,11 +154,12 @@ pub enum SinceEntry {
     Range,
 }
 
-/// Waiters with the same kind, reason, stack (by function names) and verdict.
+/// Waiters of one program with the same kind, reason, stack (by function names), creation and
+/// verdict.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Site {
     /// Hash of kind, reason and function names only: survives a release, ASLR and the moment of the
-    /// attach. Sites that differ only in verdict share it.
+    /// attach. Sites that differ only in the rest (verdict, program, creation) share it.
     pub id: String,
     /// Verdict.
     pub verdict: Verdict,
@@ -158,10 +179,17 @@ pub struct Site {
     pub oldest_seconds: f64,
     /// Age of the newest wait, in seconds (a lower bound).
     pub newest_seconds: f64,
+    /// Sum of the ages of all waiters, in seconds (of lower bounds).
+    pub total_seconds: f64,
     /// How certain the ages are: `exact` only if it is so for every waiter.
     pub since: SinceEntry,
-    /// Wait stack, innermost first.
+    /// File name of the program whose waiters these are.
+    pub program: String,
+    /// Wait stack of the oldest, innermost first; kernel frames only where asked for.
     pub stack: Vec<FrameEntry>,
+    /// Where in the program's own code they wait: the first frame of `stack` that is not libc,
+    /// runtime or language library.
+    pub place: Option<FrameEntry>,
     /// Where these waiters began: their start routine in the program's own code.
     pub started_at: Option<FrameEntry>,
     /// The stack that created them, innermost first, where it was seen.

@@ -1,0 +1,135 @@
+//! The user's own code in a stack: what is not libc, language runtime or language library.
+//!
+//! Three things tell a library's frame: the file that it is in, its name, and its source path. In a
+//! static binary only the latter two are left, and a name such as `read` or `start` is then only
+//! believed at the ends of the stack, where libc's frames are.
+
+mod libc;
+mod qualified;
+
+use super::FrameEntry;
+
+/// Index of the innermost frame of the program's own code.
+pub fn innermost(stack: &[FrameEntry]) -> Option<usize> {
+    let library = library_frames(stack);
+    stack
+        .iter()
+        .zip(&library)
+        .position(|(frame, library)| !library && is_known(frame))
+}
+
+/// Index of the outermost frame of the program's own code: a thread's start routine, `main`.
+/// `None` also where the stack was not unwound to its end.
+pub fn outermost(stack: &[FrameEntry]) -> Option<usize> {
+    if stack.last().is_some_and(|last| !is_known(last)) {
+        return None;
+    }
+    let library = library_frames(stack);
+    stack
+        .iter()
+        .zip(&library)
+        .rposition(|(frame, library)| !library && is_known(frame))
+}
+
+/// For each frame whether it is in libc, in a runtime, in a language's library or in the kernel.
+pub fn library_frames(stack: &[FrameEntry]) -> Vec<bool> {
+    // With libc in a file of its own, a `read` or `start` in the program is the program's.
+    let libc_is_a_file = stack
+        .iter()
+        .any(|f| module_of(f).is_some_and(libc::is_libc_file));
+    let mut library: Vec<bool> = stack.iter().map(is_library_alone).collect();
+    if !libc_is_a_file {
+        for (index, frame) in stack.iter().enumerate() {
+            if !(library.get(index) == Some(&true) || libc::may_wait_inside(frame)) {
+                break;
+            }
+            mark(&mut library, index);
+        }
+        for (index, frame) in stack.iter().enumerate().rev() {
+            if !(library.get(index) == Some(&true) || libc::may_start_inside(frame)) {
+                break;
+            }
+            mark(&mut library, index);
+        }
+    }
+    library
+}
+
+/// `consume (waits.c:42)`, `server+0x1234`.
+pub fn label(frame: &FrameEntry) -> String {
+    match (&frame.file, frame.line) {
+        (Some(file), Some(line)) => format!("{} ({}:{line})", frame.function, base_name(file)),
+        (Some(file), None) => format!("{} ({})", frame.function, base_name(file)),
+        (None, _) => frame.function.clone(),
+    }
+}
+
+/// Last component of a path.
+pub fn base_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// Whether a frame is one: not the note that stands where unwinding had to stop.
+pub(super) fn is_known(frame: &FrameEntry) -> bool {
+    frame.module.is_some() || frame.file.is_some() || !frame.function.starts_with('<')
+}
+
+fn mark(library: &mut [bool], index: usize) {
+    if let Some(flag) = library.get_mut(index) {
+        *flag = true;
+    }
+}
+
+fn module_of(frame: &FrameEntry) -> Option<&str> {
+    frame.module.as_deref().map(base_name)
+}
+
+/// Whether a frame is a library's, whatever stands around it.
+fn is_library_alone(frame: &FrameEntry) -> bool {
+    if module_of(frame).is_some_and(|m| libc::is_libc_file(m) || is_language_file(m)) {
+        return true;
+    }
+    if frame.file.as_deref().is_some_and(is_library_source) {
+        return true;
+    }
+    libc::is_reserved_name(&frame.function) || qualified::is_language_name(&frame.function)
+}
+
+/// Shared objects of compilers and languages, and what is not a file at all.
+fn is_language_file(name: &str) -> bool {
+    const EXACT: [&str; 3] = ["[kernel]", "[vdso]", "[vsyscall]"];
+    const STARTS: [&str; 9] = [
+        "libstdc++.so",
+        "libgcc_s.so",
+        "libgcc_s-",
+        "libc++.so",
+        "libc++abi.so",
+        "libunwind.so",
+        "libstd-",
+        "linux-vdso",
+        "libgomp.so",
+    ];
+    EXACT.contains(&name) || STARTS.iter().any(|start| name.starts_with(start))
+}
+
+/// Source paths that only libraries of languages have.
+fn is_library_source(path: &str) -> bool {
+    // Rust's own library; glibc's, as Debian, Fedora and upstream builds record it.
+    const INSIDE: [&str; 9] = [
+        "/rustc/",
+        "/library/std/src/",
+        "/library/core/src/",
+        "/library/alloc/src/",
+        "/nptl/",
+        "/sysdeps/unix/",
+        "/sysdeps/x86_64/",
+        "/sysdeps/nptl/",
+        "/libstdc++-v3/",
+    ];
+    path.starts_with("../sysdeps/")
+        || path.starts_with("./nptl/")
+        || INSIDE.iter().any(|inside| path.contains(inside))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,255 @@
+use super::*;
+
+/// A frame from `function`, `function@module`, with `|file:line` behind where there is one.
+fn frame(text: &str) -> FrameEntry {
+    let (head, source) = text
+        .split_once('|')
+        .map_or((text, None), |(h, s)| (h, Some(s)));
+    let (function, module) = head.split_once('@').unwrap_or((head, "/srv/app"));
+    FrameEntry {
+        function: function.to_owned(),
+        module: (!function.starts_with("<stack")).then(|| module.to_owned()),
+        file: source
+            .and_then(|s| s.split_once(':'))
+            .map(|(f, _)| f.to_owned()),
+        line: source
+            .and_then(|s| s.split_once(':'))
+            .and_then(|(_, l)| l.parse().ok()),
+        inlined: false,
+    }
+}
+
+fn check(stack: &[&str], innermost_is: Option<&str>, outermost_is: Option<&str>) {
+    let frames: Vec<FrameEntry> = stack.iter().copied().map(frame).collect();
+    let name = |index: Option<usize>| index.map(|i| frames[i].function.clone());
+    assert_eq!(
+        name(innermost(&frames)).as_deref(),
+        innermost_is,
+        "{stack:?}"
+    );
+    assert_eq!(
+        name(outermost(&frames)).as_deref(),
+        outermost_is,
+        "{stack:?}"
+    );
+}
+
+#[test]
+fn glibc_in_its_own_file() {
+    // Check that in a dynamic program libc's frames are told by their file, and the program's
+    // functions stay its own even where they are called as libc's are.
+    check(
+        &[
+            "__futex_abstimed_wait_common@/lib/x86_64-linux-gnu/libc.so.6",
+            "pthread_cond_wait@@GLIBC_2.3.2@/lib/libc.so.6",
+            "consume|waits.c:42",
+            "start|waits.c:60",
+            "start_thread@/lib/libc.so.6",
+            "clone3@/lib/libc.so.6",
+        ],
+        Some("consume"),
+        Some("start"),
+    );
+    check(
+        &["libc.so.6+0x1234@/lib/libc.so.6", "read", "main", "_start"],
+        Some("read"),
+        Some("main"),
+    );
+}
+
+#[test]
+fn static_glibc_and_musl() {
+    // Check that in a static binary libc's names are believed at both ends of the stack and only
+    // there, and that a source path of the program's own overrules the name.
+    check(
+        &[
+            "__futex_abstimed_wait_common64",
+            "__futex_abstimed_wait_common",
+            "___pthread_cond_wait",
+            "consume",
+            "read",
+            "worker",
+            "start_thread",
+            "clone3",
+        ],
+        Some("consume"),
+        Some("worker"),
+    );
+    check(
+        &[
+            "__syscall_cp_c",
+            "__timedwait_cp",
+            "pthread_cond_timedwait",
+            "run",
+            "start",
+            "__clone",
+        ],
+        Some("run"),
+        Some("run"),
+    );
+    check(
+        &[
+            "__cp_end",
+            "__syscall_cp_c",
+            "read",
+            "take",
+            "main",
+            "libc_start_main_stage2",
+            "_start",
+        ],
+        Some("take"),
+        Some("main"),
+    );
+    check(
+        &["read|server.c:3", "main|server.c:9", "_start"],
+        Some("read"),
+        Some("main"),
+    );
+    check(
+        &[
+            "read|../sysdeps/unix/sysv/linux/read.c:26",
+            "take|server.c:9",
+            "main|server.c:12",
+        ],
+        Some("take"),
+        Some("main"),
+    );
+    check(
+        &["read|src/unistd/read.c:6", "take|src/server.c:9"],
+        Some("take"),
+        Some("take"),
+    );
+}
+
+#[test]
+fn rust() {
+    // Check that std, core, alloc and the crates whose business is waiting are library, wherever
+    // the type or the trait stands, and that the program's own impls are not.
+    check(
+        &[
+            "syscall@/lib/libc.so.6",
+            "std::sys::pal::unix::futex::futex_wait",
+            "<std::sync::mutex::Mutex<T>>::lock",
+            "parking_lot::raw_mutex::RawMutex::lock_slow",
+            "crossbeam_channel::flavors::array::Channel<T>::recv",
+            "server::pool::Pool::take",
+            "server::main::{{closure}}",
+            "std::sys::backtrace::__rust_begin_short_backtrace",
+            "<alloc::boxed::Box<F,A> as core::ops::function::FnOnce<Args>>::call_once",
+            "start_thread@/lib/libc.so.6",
+        ],
+        Some("server::pool::Pool::take"),
+        Some("server::main::{{closure}}"),
+    );
+    check(
+        &["<server::Job as core::ops::FnOnce<()>>::call_once"],
+        Some("<server::Job as core::ops::FnOnce<()>>::call_once"),
+        Some("<server::Job as core::ops::FnOnce<()>>::call_once"),
+    );
+    check(
+        &[
+            "<F as core::ops::function::FnOnce<A>>::call_once",
+            "app::go",
+        ],
+        Some("app::go"),
+        Some("app::go"),
+    );
+    check(
+        &["<&mut dyn std::io::Read as std::io::Read>::read", "app::go"],
+        Some("app::go"),
+        Some("app::go"),
+    );
+    check(
+        &["wait|/rustc/abc/library/std/src/thread/mod.rs:9", "app::go"],
+        Some("app::go"),
+        Some("app::go"),
+    );
+    check(
+        &["tokio_postgres::connect"],
+        Some("tokio_postgres::connect"),
+        Some("tokio_postgres::connect"),
+    );
+}
+
+#[test]
+fn cpp() {
+    // Check that C++'s library is told in executables too, where its templates live, with and
+    // without a return type in front.
+    check(
+        &[
+            "std::condition_variable::wait(std::unique_lock<std::mutex>&)@/usr/lib/libstdc++.so.6",
+            "std::condition_variable::wait<Queue::take()::{lambda()#1}>(std::unique_lock<std::mutex>&)",
+            "Queue::take()",
+            "(anonymous namespace)::run(int)",
+            "void std::__invoke_impl<void, void (*)()>(std::__invoke_other, void (*&&)())",
+            "std::thread::_State_impl<std::thread::_Invoker<std::tuple<void (*)()> > >::_M_run()",
+            "execute_native_thread_routine@/usr/lib/libstdc++.so.6",
+            "start_thread@/lib/libc.so.6",
+        ],
+        Some("Queue::take()"),
+        Some("(anonymous namespace)::run(int)"),
+    );
+    check(
+        &["std::vector<int> app::read_all(int)"],
+        Some("std::vector<int> app::read_all(int)"),
+        Some("std::vector<int> app::read_all(int)"),
+    );
+}
+
+#[test]
+fn go() {
+    // Check that Go's standard library is library and modules are not, whatever they are called.
+    check(
+        &[
+            "runtime.gopark",
+            "sync.(*Mutex).Lock",
+            "internal/poll.(*FD).Read",
+            "net/http.(*Server).Serve",
+            "main.(*Pool).run",
+            "runtime.goexit",
+        ],
+        Some("main.(*Pool).run"),
+        Some("main.(*Pool).run"),
+    );
+    check(
+        &["runtime.gopark", "github.com/x/y.Z", "timed/out.F"],
+        Some("github.com/x/y.Z"),
+        Some("timed/out.F"),
+    );
+}
+
+#[test]
+fn what_is_not_there() {
+    // Check that a stack without a frame of the program's own has no place, that one that was cut
+    // has no beginning, and that unnamed frames of the program count.
+    check(&[], None, None);
+    check(&["<stack unreadable>"], None, None);
+    check(
+        &["read@/lib/libc.so.6", "take", "<stack unreadable>"],
+        Some("take"),
+        None,
+    );
+    check(
+        &[
+            "read@/lib/libc.so.6",
+            "app+0x1234",
+            "start_thread@/lib/libc.so.6",
+        ],
+        Some("app+0x1234"),
+        Some("app+0x1234"),
+    );
+    check(
+        &["futex_wait@[kernel]", "__vdso_gettimeofday@[vdso]"],
+        None,
+        None,
+    );
+}
+
+proptest::proptest! {
+    #[test]
+    fn hostile_names_are_harmless(names in proptest::collection::vec("[\\PC<>:&. a]{0,40}", 0..8)) {
+        // Check that no name whatever makes the search panic.
+        let frames: Vec<FrameEntry> = names.iter().map(|n| frame(n)).collect();
+        let _ = (innermost(&frames), outermost(&frames));
+    }
+}
