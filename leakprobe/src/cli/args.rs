@@ -18,13 +18,12 @@ const WATCH: &str = "What to watch";
 const TIME: &str = "How long";
 const OUTPUT: &str = "What to report";
 
-/// Shows which threads are blocked, since when, on what, and whether anything can still wake them.
-///
-/// No program is stopped, changed or restarted. Without --pid the whole machine is watched.
+/// The command.
 #[derive(Debug, Parser)]
 #[command(
     name = "leakprobe",
     version,
+    about = help::ABOUT,
     args_conflicts_with_subcommands = true,
     after_help = help::after(),
     max_term_width = 100

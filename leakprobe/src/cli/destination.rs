@@ -25,21 +25,21 @@ pub enum DestinationError {
         parent: PathBuf,
     },
     /// The file is there but must not be written.
-    #[error("can't write {} ({source}): name another file", .path.display())]
+    #[error("can't write {} ({why}): name another file", .path.display())]
     File {
         /// The file.
         path: PathBuf,
         /// Why not.
-        source: io::Error,
+        why: io::Error,
     },
     /// No file can be made in the directory.
-    #[error("can't create files in {} ({source}): name a file in another directory",
+    #[error("can't create files in {} ({why}): name a file in another directory",
             .parent.display())]
     Directory {
         /// The directory.
         parent: PathBuf,
         /// Why not.
-        source: io::Error,
+        why: io::Error,
     },
 }
 
@@ -119,9 +119,9 @@ impl Destination {
 }
 
 fn way(path: &Path, unfinished: &Unfinished) -> Result<Way, DestinationError> {
-    let failed = |source| DestinationError::File {
+    let failed = |why| DestinationError::File {
         path: path.to_owned(),
-        source,
+        why,
     };
     let file = match fs::metadata(path) {
         Ok(there) if there.is_dir() => return Err(DestinationError::IsDirectory(path.to_owned())),
@@ -144,9 +144,9 @@ fn way(path: &Path, unfinished: &Unfinished) -> Result<Way, DestinationError> {
         });
     }
     // The only sure test; the file goes at once, so that a long run leaves nothing lying about.
-    Temporary::create(&file, unfinished).map_err(|source| DestinationError::Directory {
+    Temporary::create(&file, unfinished).map_err(|why| DestinationError::Directory {
         parent: parent.to_owned(),
-        source,
+        why,
     })?;
     Ok(Way::Replace { file })
 }

@@ -77,9 +77,21 @@ impl Failure {
     /// Tells the user, and ends.
     pub fn report(&self) -> ExitCode {
         // Without stderr there is nobody to tell; the exit code still speaks.
-        let _ = writeln!(std::io::stderr(), "error: {:#}", self.error);
+        let _ = writeln!(std::io::stderr(), "error: {}", told(&self.error));
         ExitCode::from(self.code)
     }
+}
+
+/// The error and its causes on one line, without those that are already in the text before them.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 impl From<SessionError> for Failure {
@@ -88,5 +100,20 @@ impl From<SessionError> for Failure {
             code: error.exit_code(),
             error: error.into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_told_once() {
+        // Check that a cause that its error already quotes is not repeated.
+        let cause = || anyhow::anyhow!("disk full");
+        let apart = cause().context("can't write a");
+        assert_eq!(told(&apart), "can't write a: disk full");
+        let quoted = cause().context("can't write a (disk full): free some space");
+        assert_eq!(told(&quoted), "can't write a (disk full): free some space");
     }
 }

@@ -4,6 +4,20 @@ use std::fmt::Write;
 
 use super::exit;
 
+/// What it is.
+pub const ABOUT: &str = "Shows which threads are blocked, since when, on what, and whether anything can still wake them";
+
+/// What it does to the programs that it watches.
+pub const HARMLESS: &str =
+    "No program is stopped, changed or restarted. Without --pid the whole machine is watched.";
+
+/// The same at more length.
+pub const DESCRIPTION: &str = "leakprobe looks at running, unmodified programs from outside and \
+reports which of their threads are blocked, since when, in which function, on what, who should \
+wake them, and whether anything still can. No program is stopped, changed or restarted. Without \
+--pid the whole machine is watched. Root sees everything; without it leakprobe sees what the \
+user's own access allows, and every report ends with what could not be seen.";
+
 /// Commands with what each is good for.
 pub const EXAMPLES: [(&str, &str); 6] = [
     (
@@ -35,7 +49,7 @@ pub const ENVIRONMENT: [(&str, &str); 1] =
 
 /// Examples and exit codes.
 pub fn after() -> String {
-    let mut text = String::from("Examples:\n");
+    let mut text = format!("{HARMLESS}\n\nExamples:\n");
     for (command, what) in EXAMPLES {
         let _ = writeln!(text, "  {command}\n      {what}");
     }

@@ -1,5 +1,7 @@
 //! The man page, with all commands on one page.
 
+use std::io::{self, Write};
+
 use clap::{Command, CommandFactory};
 use clap_mangen::{
     Man,
@@ -8,19 +10,22 @@ use clap_mangen::{
 
 use super::{args::Cli, exit, help};
 
-/// Where the options of a page begin, as clap_mangen writes it.
-const OPTIONS_HEADING: &str = ".SH OPTIONS\n";
+/// How a section's heading begins in roff.
+const SECTION: &str = ".SH ";
 
 /// The page, in roff.
-pub fn page() -> std::io::Result<Vec<u8>> {
+pub fn page() -> io::Result<Vec<u8>> {
     let mut page = Vec::new();
     let mut command = Cli::command();
     command.build();
-    let man = Man::new(command.clone()).manual("User Commands");
+    // A blank date: an empty one would make its neighbours move up, a real one builds differ.
+    let man = Man::new(command.clone()).date(" ").manual("User Commands");
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
     man.render_synopsis_section(&mut page)?;
-    man.render_description_section(&mut page)?;
+    let mut description = section("DESCRIPTION");
+    description.text([roman(help::DESCRIPTION)]);
+    description.to_writer(&mut page)?;
     man.render_options_section(&mut page)?;
 
     section("COMMANDS").to_writer(&mut page)?;
@@ -41,7 +46,7 @@ pub fn page() -> std::io::Result<Vec<u8>> {
     Ok(page)
 }
 
-fn subcommand(command: &Command, page: &mut Vec<u8>) -> std::io::Result<()> {
+fn subcommand(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
     let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage:").trim();
     let mut heading = Roff::new();
@@ -50,11 +55,19 @@ fn subcommand(command: &Command, page: &mut Vec<u8>) -> std::io::Result<()> {
         heading.text([roman(about.to_string() + ".")]);
     }
     heading.to_writer(page)?;
+    let own = command.clone().mut_args(|arg| {
+        // Those that every command has stand at the top of the page.
+        let everywhere = matches!(arg.get_id().as_str(), "help" | "verbose");
+        arg.hide(everywhere)
+    });
     let mut options = Vec::new();
-    Man::new(command.clone()).render_options_section(&mut options)?;
-    let options = String::from_utf8_lossy(&options);
+    Man::new(own).render_options_section(&mut options)?;
     // Under the command's own heading they need no other.
-    page.extend(options.replacen(OPTIONS_HEADING, "", 1).into_bytes());
+    for line in String::from_utf8_lossy(&options).lines() {
+        if !line.starts_with(SECTION) {
+            writeln!(page, "{line}")?;
+        }
+    }
     Ok(())
 }
 
