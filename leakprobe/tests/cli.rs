@@ -247,6 +247,18 @@ fn files_and_text() {
 }
 
 #[test]
+fn reports_again_at_the_end() {
+    // Check that a run that goes on answers at once and again when it ends, a single look only once.
+    let sleeper = Sleeper::start();
+    let args = ["--pid", &sleeper.pid(), "--interval", "200ms", "--duration"];
+    let again = |stdout: &str| stdout.lines().filter(|l| l.starts_with("After ")).count();
+    let longer = run(&[&args[..], &["1s"]].concat());
+    assert_eq!((longer.code, again(&longer.stdout)), (Some(0), 1));
+    let single = run(&[&args[..], &["0"]].concat());
+    assert_eq!((single.code, again(&single.stdout)), (Some(0), 0));
+}
+
+#[test]
 fn termination_still_reports() {
     // Check that a run without end reports when it is told to end, to the screen and to its file.
     let sleeper = Sleeper::start();

@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use anyhow::anyhow;
+
 use super::{
     destination::{Destination, Unfinished},
     exit::Failure,
@@ -52,6 +54,10 @@ pub struct Wanted {
     /// What its width stands for.
     pub flamegraph_width: flamegraph::Width,
 }
+
+/// What can be done about a file that failed when all was collected.
+const WAY_OUT: &str = "what was found is on the standard output; free space or name another \
+                       file, and use --record to be able to write it again";
 
 /// What is written.
 #[derive(Clone, Copy, Debug)]
@@ -133,7 +139,7 @@ impl Outputs {
                 let path = destination.path().to_owned();
                 destination
                     .write(|w| format.write(report, w))
-                    .map_err(|e| e.context(format!("can't write {}", path.display())))
+                    .map_err(|why| anyhow!("can't write {} ({why:#}): {WAY_OUT}", path.display()))
                     .err()
             })
             .collect()

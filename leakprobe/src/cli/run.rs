@@ -1,11 +1,17 @@
 //! Look at running processes: from a plan to what is printed and written.
 
+use std::{
+    io::{self, IsTerminal},
+    process,
+};
+
 use super::{
     destination::{Destination, Unfinished},
     exit::{self, Failure},
     outputs::{Outputs, Wanted},
     progress::Progress,
-    signals, stdout,
+    signals::{self, Outcome},
+    stdout,
     telling::Telling,
 };
 use crate::{
@@ -27,9 +33,24 @@ pub fn run(plan: Plan, wanted: Wanted) -> Result<u8, Failure> {
         let stop = stop.clone();
         move || watch(&plan, outputs, &stop)
     };
-    signals::guard(work, || stop.stop(), || unfinished.remove_all())
-        .map_err(|e| Failure::internal(anyhow::Error::new(e).context("can't start the collector")))?
-        .unwrap_or_else(|| Err(Failure::panicked()))
+    let end = || {
+        stop.stop();
+        if io::stderr().is_terminal() {
+            eprintln!("\nending, the report follows (Ctrl-C again: end at once)");
+        }
+    };
+    match signals::guard(work, end) {
+        Ok(Outcome::Done(result)) => result,
+        Ok(Outcome::Panicked) => Err(Failure::panicked()),
+        Ok(Outcome::Abandoned) => {
+            unfinished.remove_all();
+            // Not by returning: nothing may wait for the thread that is being abandoned.
+            process::exit(i32::from(exit::ABORTED))
+        }
+        Err(error) => Err(Failure::internal(
+            anyhow::Error::new(error).context("can't start the collector"),
+        )),
+    }
 }
 
 fn watch(plan: &Plan, outputs: Outputs, stop: &StopFlag) -> Result<u8, Failure> {
@@ -63,18 +84,13 @@ fn watch(plan: &Plan, outputs: Outputs, stop: &StopFlag) -> Result<u8, Failure> 
 /// Prints and writes a finished report.
 pub fn deliver(report: &Report, outputs: Outputs, mut telling: Telling) -> Result<(), Failure> {
     telling.finish(report);
+    let stdout = |error: anyhow::Error| error.context("can't write to the standard output");
     let mut failures = Vec::new();
-    // Last, so that a full disk comes after the text and not in place of it.
     match telling.last(report) {
-        Ok(mut stdout) => {
-            if let Err(error) = outputs.write_stdout(report, &mut stdout) {
-                failures.push(error.context("can't write to the standard output"));
-            }
-        }
-        Err(error) => {
-            failures.push(anyhow::Error::new(error).context("can't write to the standard output"));
-        }
+        Ok(mut out) => failures.extend(outputs.write_stdout(report, &mut out).err().map(stdout)),
+        Err(error) => failures.push(stdout(error.into())),
     }
+    // After the text, which then is there even if a file can't be written.
     failures.extend(outputs.write_files(report));
     Failure::all(failures)
 }
@@ -85,5 +101,40 @@ pub fn code(fail_on: Option<Verdict>, report: &Report) -> u8 {
     match (fail_on, worst) {
         (Some(limit), Some(worst)) if worst >= limit => exit::FAIL_ON_MET,
         _ => exit::OK,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(verdicts: &[&str]) -> Report {
+        let site = |verdict: &&str| {
+            serde_json::json!({
+                "id": "1", "verdict": verdict, "grade": null, "kind": "thread", "count": 1,
+                "pids": [7], "reason": "read", "objects": {"distinct": 0, "top": []},
+                "oldest_seconds": 1.0, "newest_seconds": 1.0, "since": "exact", "stack": [],
+                "started_at": null, "created_by": null, "labels": {}, "evidence": [],
+                "waiters": []
+            })
+        };
+        let sites: Vec<_> = verdicts.iter().map(site).collect();
+        serde_json::from_value(serde_json::json!({
+            "schema": "leakprobe.report/1", "tool": "", "host": "", "kernel": "", "at": "",
+            "watched_seconds": 0.0, "processes": [], "sites": sites,
+            "health": {"task_source": "", "snapshots": 1, "counts": {}, "notes": []}
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn fail_on() {
+        // Check that the verdict itself and any worse one fail the run, wherever the site stands.
+        let mixed = report(&["waiting", "stuck", "idle"]);
+        assert_eq!(code(Some(Verdict::Waiting), &mixed), exit::FAIL_ON_MET);
+        assert_eq!(code(Some(Verdict::Stuck), &mixed), exit::FAIL_ON_MET);
+        assert_eq!(code(Some(Verdict::Leaking), &mixed), exit::OK);
+        assert_eq!(code(None, &report(&["leaked"])), exit::OK);
+        assert_eq!(code(Some(Verdict::Waiting), &report(&[])), exit::OK);
     }
 }

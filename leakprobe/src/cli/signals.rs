@@ -3,9 +3,8 @@
 use std::{
     fs,
     future::{Future, poll_fn},
-    io::{self, IsTerminal},
+    io,
     pin::pin,
-    process,
     task::Poll,
     thread,
 };
@@ -16,17 +15,23 @@ use tokio::{
     sync::oneshot,
 };
 
-use super::exit;
+/// How guarded work ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome<T> {
+    /// With its result.
+    Done(T),
+    /// With a panic, whose message is already on stderr.
+    Panicked,
+    /// Not at all: it goes on in its thread, but the user wants out.
+    Abandoned,
+}
 
-/// Runs `work` on a thread of its own while this one waits for signals: the first calls `end`, a
-/// second one `abort`, after which the process exits.
-///
-/// `None`: the work panicked.
+/// Runs `work` on a thread of its own while this one waits for signals: the first calls `end`, on
+/// which the work is expected to finish soon, a second one gives up on it.
 pub fn guard<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
     end: impl FnOnce(),
-    abort: impl FnOnce(),
-) -> io::Result<Option<T>> {
+) -> io::Result<Outcome<T>> {
     let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
     runtime.block_on(async {
         let mut signals = Signals::listen()?;
@@ -37,22 +42,19 @@ pub fn guard<T: Send + 'static>(
         let mut finished = pin!(finished);
         tokio::select! {
             biased;
-            result = &mut finished => return Ok(result.ok()),
-            () = signals.next() => {}
-        }
-        end();
-        if io::stderr().is_terminal() {
-            eprintln!("\nending, the report follows (Ctrl-C again: end at once)");
+            result = &mut finished => return Ok(ended(result.ok())),
+            () = signals.next() => end(),
         }
         tokio::select! {
             biased;
-            result = &mut finished => Ok(result.ok()),
-            () = signals.next() => {
-                abort();
-                process::exit(i32::from(exit::ABORTED))
-            }
+            result = &mut finished => Ok(ended(result.ok())),
+            () = signals.next() => Ok(Outcome::Abandoned),
         }
     })
+}
+
+fn ended<T>(result: Option<T>) -> Outcome<T> {
+    result.map_or(Outcome::Panicked, Outcome::Done)
 }
 
 /// The signals that end a run.
@@ -108,6 +110,8 @@ fn parse_ignored(status: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
 
     #[test]
@@ -120,12 +124,36 @@ mod tests {
         assert_eq!(parse_ignored("Name:\tx\n"), None);
     }
 
+    fn terminate_self() {
+        // SAFETY: raise(3) takes an integer. `guard` has installed a handler for the signal.
+        assert_eq!(unsafe { libc::raise(libc::SIGTERM) }, 0);
+    }
+
+    // One test, since signals reach every guard of the process.
     #[test]
-    fn work_that_ends() {
-        // Check that the result comes back, and that a panic does not hang or take the caller along.
-        let (end, abort) = (|| unreachable!(), || unreachable!());
-        assert_eq!(guard(|| 7, end, abort).unwrap(), Some(7));
+    fn guarded_work() {
+        // Check that results and panics come back, that a signal asks the work to end, and that a
+        // second one does not wait for it.
+        assert_eq!(guard(|| 7, || unreachable!()).unwrap(), Outcome::Done(7));
+
         let panics = || -> u32 { std::panic::resume_unwind(Box::new("on purpose")) };
-        assert_eq!(guard(panics, end, abort).unwrap(), None);
+        let ended = guard(panics, || unreachable!()).unwrap();
+        assert_eq!(ended, Outcome::Panicked);
+
+        let (ask, asked) = mpsc::channel();
+        let obedient = move || {
+            terminate_self();
+            asked.recv().is_ok()
+        };
+        let ended = guard(obedient, || ask.send(()).unwrap()).unwrap();
+        assert_eq!(ended, Outcome::Done(true));
+
+        let (_never, asked) = mpsc::channel::<()>();
+        let stubborn = move || {
+            terminate_self();
+            asked.recv().is_ok()
+        };
+        let ended = guard(stubborn, terminate_self).unwrap();
+        assert_eq!(ended, Outcome::Abandoned);
     }
 }
