@@ -3,7 +3,7 @@
 //! ```text
 //! args ─▶ request ─▶ run | replay | doctor | man
 //!                     │ session's events ─▶ telling ─▶ stdout, progress
-//!                     └ finished report  ─▶ outputs ─▶ destination
+//!                     └ finished report  ─▶ outputs ─▶ destination, temporary
 //! ```
 //!
 //! No type of clap's leaves this folder, and nothing here knows how anything is found out.
@@ -23,6 +23,7 @@ mod run;
 mod signals;
 mod stdout;
 mod telling;
+mod temporary;
 
 use std::{env, io::Write, process::ExitCode};
 

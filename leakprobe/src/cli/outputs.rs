@@ -8,10 +8,7 @@ use std::{
 
 use anyhow::anyhow;
 
-use super::{
-    destination::{Destination, Unfinished},
-    exit::Failure,
-};
+use super::{destination::Destination, exit::Failure, temporary::Unfinished};
 use crate::{
     export::{flamegraph, folded, json},
     report::Report,

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use super::{
-    destination::Unfinished,
     exit::Failure,
     outputs::{Outputs, Wanted},
     progress::Progress,
     run, stdout,
     telling::Telling,
+    temporary::Unfinished,
 };
 use crate::session::{self, Plan};
 

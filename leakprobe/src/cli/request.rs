@@ -100,7 +100,7 @@ fn run_plan(watch: &WatchArgs, report: &ReportArgs, verbose: u8) -> Plan {
         kernel_stacks: watch.kernel_stacks,
         record: watch.record.clone(),
         verbose: verbose > 0,
-        ..common_plan(report)
+        ..report_plan(report)
     }
 }
 
@@ -109,11 +109,11 @@ fn replay_plan(report: &ReportArgs) -> Plan {
     Plan {
         min_wait: report.min_wait.unwrap_or(Duration::ZERO),
         kernel_stacks: true,
-        ..common_plan(report)
+        ..report_plan(report)
     }
 }
 
-fn common_plan(report: &ReportArgs) -> Plan {
+fn report_plan(report: &ReportArgs) -> Plan {
     Plan {
         targets: Targets::Machine,
         name: report.name.clone(),

@@ -6,13 +6,14 @@ use std::{
 };
 
 use super::{
-    destination::{Destination, Unfinished},
+    destination::Destination,
     exit::{self, Failure},
     outputs::{Outputs, Wanted},
     progress::Progress,
     signals::{self, Outcome},
     stdout,
     telling::Telling,
+    temporary::Unfinished,
 };
 use crate::{
     report::{Report, Verdict},
