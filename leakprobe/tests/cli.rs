@@ -290,7 +290,7 @@ fn reader_that_leaves() {
     let sleeper = Sleeper::start();
     let pid = sleeper.pid();
     for args in [
-        &["--pid", &pid, "--watch", "--interval", "100ms"][..],
+        &["--pid", &pid, "--watch"][..],
         &["--pid", &pid, "--duration", "0", "--json"],
         &["completions", "bash"],
         &["man"],
@@ -300,6 +300,21 @@ fn reader_that_leaves() {
         let ran = ended(child);
         assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{args:?}");
     }
+}
+
+#[test]
+fn reader_that_leaves_later() {
+    // Check the same for a reader that took the first line, when there may be no more to write.
+    let sleeper = Sleeper::start();
+    let pid = sleeper.pid();
+    let args = ["--pid", &pid, "--watch", "--interval", "100ms"];
+    let mut child = leakprobe(&args).spawn().expect("start leakprobe");
+    let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut line = String::new();
+    stdout.read_line(&mut line).expect("the first line");
+    drop(stdout);
+    let ran = ended(child);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
 }
 
 #[test]

@@ -60,7 +60,10 @@ impl Telling {
                 snapshots,
                 waiting,
                 elapsed,
-            } => self.progress.show(snapshots, waiting, elapsed),
+            } => {
+                self.stdout.look_for_reader();
+                self.progress.show(snapshots, waiting, elapsed);
+            }
         }
     }
 
