@@ -7,3 +7,6 @@
 mod task;
 
 pub use task::{Registers, Task, TaskSince, TaskState};
+
+mod features;
+pub use features::{Feature, Features, features};
