@@ -22,6 +22,9 @@ pub const HAS_KERNEL_STACK: u32 = 2;
 /// [`TaskRecord::has`]: `last_arrival_ns`, `sum_exec_ns` and `prev_sum_exec_ns` are valid
 /// (`CONFIG_SCHED_INFO`).
 pub const HAS_SCHED: u32 = 4;
+/// [`TaskRecord::has`]: `prev_sum_exec_ns` is of the task's last arrival. Only the fair scheduler
+/// keeps it so (`set_next_entity`, kernel/sched/fair.c).
+pub const HAS_FAIR: u32 = 8;
 
 /// [`Filter::mode`]: every task of the machine.
 pub const FILTER_NONE: u32 = 0;
@@ -150,6 +153,10 @@ pub struct Offsets {
     pub upid_ns: u32,
     /// `pid_namespace.ns.inum`.
     pub pid_namespace_inum: u32,
+    /// `task_struct.on_cpu`: a task whose state says blocked may not have left its CPU yet.
+    pub task_on_cpu: u32,
+    /// `task_struct.prio`: below 100 the fair scheduler does not account for the task.
+    pub task_prio: u32,
     /// Padding to a multiple of eight; 0.
     pub reserved: u32,
 }
@@ -171,6 +178,6 @@ const _: () = {
     assert!(offset_of!(TaskRecord, kernel_stack) == 256);
     assert!(offset_of!(TaskRecord, pid) == 256 + 8 * KERNEL_FRAMES);
     assert!(offset_of!(TaskRecord, comm) == size_of::<TaskRecord>() - 16);
-    assert!(size_of::<Offsets>() == 4 * 28);
+    assert!(size_of::<Offsets>() == 4 * 30);
     assert!(size_of::<Filter>() == 8);
 };

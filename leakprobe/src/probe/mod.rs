@@ -4,9 +4,22 @@
 //! running kernel's BTF and passes them in as globals, and reads tasks. Where the kernel refuses,
 //! the same comes from /proc, with what is lost said in [`Health`](crate::snapshot::Health).
 
+mod btf;
+mod clock;
+mod error;
+mod iter;
+mod log;
+mod object;
+mod offsets;
+mod procfs;
+mod record;
+mod state;
 mod task;
+mod tasks;
 
+pub use clock::{clock_now, monotonic_now};
+pub use error::ProbeError;
+pub use iter::IterTasks;
+pub use procfs::ProcTasks;
 pub use task::{Registers, Task, TaskSince, TaskState};
-
-mod features;
-pub use features::{Feature, Features, features};
+pub use tasks::{Source, TaskPass, Watch};

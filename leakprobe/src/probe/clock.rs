@@ -1,0 +1,241 @@
+//! Clocks, and what the scheduler's own clock is in `CLOCK_MONOTONIC`.
+//!
+//! The scheduler stamps tasks with `sched_clock`: it began near the boot like `CLOCK_MONOTONIC`,
+//! but is not steered by NTP and drifts away from it. What it shows now is found on a thread that
+//! has just been woken at a known time: its `last_arrival` must lie between that time and the
+//! first moment at which it can read a clock itself.
+
+use crate::snapshot::{Clock, Ns};
+
+/// Now, in `CLOCK_MONOTONIC`.
+pub fn monotonic_now() -> Ns {
+    Ns(read(libc::CLOCK_MONOTONIC))
+}
+
+/// Now, in all the clocks that reports need.
+pub fn clock_now() -> Clock {
+    let monotonic = read(libc::CLOCK_MONOTONIC);
+    Clock {
+        monotonic: Ns(monotonic),
+        unix_ns: read(libc::CLOCK_REALTIME),
+        suspended_ns: read(libc::CLOCK_BOOTTIME).saturating_sub(monotonic),
+    }
+}
+
+fn read(clock: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is valid for writes. The clocks read here exist on every kernel; if one did
+    // not, the time would stay 0.
+    unsafe { libc::clock_gettime(clock, &mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// How the scheduler's clock relates to `CLOCK_MONOTONIC`: this much has to be added to it, at
+/// least and at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Calibration {
+    least: i64,
+    most: i64,
+    /// When, in `CLOCK_MONOTONIC`.
+    at: u64,
+    /// How fast the two drift apart, parts per million, on the average since the boot.
+    drift_ppm: u64,
+}
+
+/// One observation of a thread that has just been woken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wakeup {
+    /// It slept until this, `CLOCK_MONOTONIC` ns.
+    pub(super) due: u64,
+    /// It ran again by this.
+    pub(super) awake: u64,
+    /// Its context switches, both kinds, when it read `awake`.
+    pub(super) switches: u64,
+}
+
+/// How long the calibrating thread sleeps.
+const NAP_NS: u64 = 20_000;
+
+/// The bounds are good enough below this; the age is promised to a millisecond.
+const GOOD_NS: i64 = 200_000;
+
+impl Wakeup {
+    /// Sleeps for a moment on the calling thread.
+    pub(super) fn nap() -> Wakeup {
+        let due = read(libc::CLOCK_MONOTONIC) + NAP_NS;
+        let until = libc::timespec {
+            tv_sec: (due / 1_000_000_000) as libc::time_t,
+            tv_nsec: (due % 1_000_000_000) as libc::c_long,
+        };
+        // SAFETY: `until` is valid for reads; no remainder is asked for with an absolute time.
+        let error = unsafe {
+            libc::clock_nanosleep(
+                libc::CLOCK_MONOTONIC,
+                libc::TIMER_ABSTIME,
+                &until,
+                std::ptr::null_mut(),
+            )
+        };
+        let awake = read(libc::CLOCK_MONOTONIC);
+        Wakeup {
+            // A signal ends the sleep early: then only `awake` binds.
+            due: if error == 0 { due } else { 0 },
+            awake,
+            switches: own_switches(),
+        }
+    }
+}
+
+/// Context switches of the calling thread, voluntary and involuntary.
+fn own_switches() -> u64 {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: `usage` is valid for writes, and zeroes are a valid rusage if nothing is written.
+    let usage = unsafe {
+        libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr());
+        usage.assume_init()
+    };
+    (usage.ru_nvcsw as u64).saturating_add(usage.ru_nivcsw as u64)
+}
+
+/// Narrows the relation of the two clocks down, wake-up by wake-up.
+#[derive(Debug)]
+pub(super) struct Calibrator {
+    least: i64,
+    most: i64,
+    used: u32,
+}
+
+impl Calibrator {
+    pub(super) fn new() -> Self {
+        Calibrator {
+            least: i64::MIN,
+            most: i64::MAX,
+            used: 0,
+        }
+    }
+
+    /// Takes in what the kernel said of the thread after a wake-up: its last arrival on a CPU and
+    /// its context switches. An observation is void if the thread was switched in between.
+    pub(super) fn observe(&mut self, wakeup: Wakeup, last_arrival: u64, switches: u64) {
+        if switches != wakeup.switches {
+            return;
+        }
+        self.most = self.most.min(difference(wakeup.awake, last_arrival));
+        self.least = self.least.max(difference(wakeup.due, last_arrival));
+        self.used += 1;
+    }
+
+    /// Whether more wake-ups would gain little.
+    pub(super) fn is_good(&self) -> bool {
+        self.used > 1 && self.most.saturating_sub(self.least) < GOOD_NS
+    }
+
+    /// The result; `None` if no wake-up was usable, or they contradict each other (clocks that
+    /// differ from CPU to CPU).
+    pub(super) fn finish(&self) -> Option<Calibration> {
+        if self.used == 0 || self.least == i64::MIN || self.least > self.most {
+            return None;
+        }
+        let at = read(libc::CLOCK_MONOTONIC);
+        let drift = at.abs_diff(read(libc::CLOCK_MONOTONIC_RAW));
+        Some(Calibration {
+            least: self.least,
+            most: self.most,
+            at,
+            drift_ppm: drift.saturating_mul(1_000_000).div_ceil(at.max(1)),
+        })
+    }
+}
+
+impl Calibration {
+    /// A time of the scheduler's clock, in `CLOCK_MONOTONIC`: between the two.
+    ///
+    /// The relation is known as of now; the longer ago, the more drift has to be allowed for.
+    pub(super) fn monotonic(&self, scheduler_ns: u64) -> (Ns, Ns) {
+        let earliest = scheduler_ns.saturating_add_signed(self.least);
+        let latest = scheduler_ns.saturating_add_signed(self.most);
+        let ago = self.at.saturating_sub(latest);
+        let drift = (ago / 1_000_000).saturating_mul(self.drift_ppm);
+        (
+            Ns(earliest.saturating_sub(drift)),
+            Ns(latest.saturating_add(drift)),
+        )
+    }
+}
+
+fn difference(a: u64, b: u64) -> i64 {
+    (i128::from(a) - i128::from(b)).clamp(i64::MIN.into(), i64::MAX.into()) as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wakeups_narrow_the_relation() {
+        // Check that the true difference stays between the bounds, which each wake-up narrows, and
+        // that an observation from after another switch is not used.
+        let mut calibrator = Calibrator::new();
+        let truth = 1_000_000; // the scheduler's clock is this much behind
+        for (due, woken, awake) in [(5_000, 9_000, 12_000), (50_000, 51_000, 60_000)] {
+            let wakeup = Wakeup {
+                due: truth + due,
+                awake: truth + awake,
+                switches: 7,
+            };
+            calibrator.observe(wakeup, woken, 7);
+            calibrator.observe(wakeup, woken + 100_000, 8);
+        }
+        assert_eq!(calibrator.used, 2);
+        let calibration = calibrator.finish().unwrap();
+        assert_eq!(calibration.least, truth as i64 - 1_000);
+        assert_eq!(calibration.most, truth as i64 + 3_000);
+    }
+
+    #[test]
+    fn contradictions_give_nothing() {
+        // Check that clocks that contradict each other, or nothing observed, are no calibration.
+        assert_eq!(Calibrator::new().finish(), None);
+        let mut calibrator = Calibrator::new();
+        for arrival in [1_000, 9_000_000] {
+            let wakeup = Wakeup {
+                due: 10_000_000,
+                awake: 10_001_000,
+                switches: 1,
+            };
+            calibrator.observe(wakeup, arrival, 1);
+        }
+        assert_eq!(calibrator.finish(), None);
+    }
+
+    #[test]
+    fn long_ago_is_less_certain() {
+        // Check that drift widens what is said of times long ago, and that no input overflows.
+        let calibration = Calibration {
+            least: -5,
+            most: 5,
+            at: 2_000_000_000_000,
+            drift_ppm: 10,
+        };
+        let (earliest, latest) = calibration.monotonic(1_000_000_000_000);
+        assert_eq!(earliest, Ns(1_000_000_000_000 - 5 - 9_999_990));
+        assert_eq!(latest, Ns(1_000_000_000_000 + 5 + 9_999_990));
+        for extreme in [0, u64::MAX] {
+            let (earliest, latest) = calibration.monotonic(extreme);
+            assert!(earliest <= latest);
+        }
+    }
+
+    #[test]
+    fn clocks_tick() {
+        // Check that the clocks are read in the right unit.
+        let before = monotonic_now();
+        let clock = clock_now();
+        assert!(clock.monotonic >= before);
+        assert!(clock.unix_ns > 1_600_000_000 * 1_000_000_000);
+        assert!(monotonic_now().seconds_since(before) < 60.0);
+    }
+}

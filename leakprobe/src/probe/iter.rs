@@ -1,0 +1,182 @@
+//! The first rung: a BPF program walks every task of the PID namespace in one read.
+
+use std::{collections::BTreeSet, hash::RandomState, io::Read as _};
+
+use leakprobe_common::TaskRecord;
+
+use super::{
+    ProbeError, Task, Watch,
+    clock::{Calibrator, Wakeup},
+    object::{Loaded, WATCHED_MAX},
+    record::{self, Reading},
+};
+use crate::snapshot::Clock;
+
+/// Naps taken to calibrate the clock, at most.
+const NAPS: u32 = 8;
+
+/// Records read at once: the iterator's own buffer holds 8 pages (kernel/bpf/bpf_iter.c).
+const BUFFER: usize = 8 * 4096;
+
+/// Where a scheduler other than the fair one says that it runs.
+const SCHED_EXT: &str = "/sys/kernel/sched_ext/state";
+
+/// Tasks through the kernel's task iterator.
+pub struct IterTasks {
+    loaded: Loaded,
+    reading: Reading,
+    /// `mm` of the watched processes, as of the last pass.
+    memories: BTreeSet<u64>,
+}
+
+impl IterTasks {
+    /// Loads the iterator and calibrates the scheduler's clock. Also returns, for people, what
+    /// could not be done.
+    pub(super) fn open(verbose: bool) -> Result<(IterTasks, Vec<String>), ProbeError> {
+        let mut loaded = Loaded::load(verbose)?;
+        let calibration = calibrate(&mut loaded)?;
+        let mut notes = Vec::new();
+        if calibration.finish().is_none() {
+            notes.push(
+                "the scheduler's clock could not be calibrated: ages are ranges; try again on a \
+                 machine that is less busy"
+                    .to_owned(),
+            );
+        }
+        let reading = Reading {
+            calibration: calibration.finish(),
+            fair: !std::fs::read(SCHED_EXT).is_ok_and(|state| state.starts_with(b"enabled")),
+            key: RandomState::new(),
+        };
+        if !reading.fair {
+            notes.push(
+                "a sched_ext scheduler is loaded, which does not account for a thread's last run: \
+                 ages are ranges"
+                    .to_owned(),
+            );
+        }
+        let tasks = IterTasks {
+            loaded,
+            reading,
+            memories: BTreeSet::new(),
+        };
+        Ok((tasks, notes))
+    }
+
+    pub(super) fn is_calibrated(&self) -> bool {
+        self.reading.calibration.is_some()
+    }
+
+    pub(super) fn read(&mut self, watch: &Watch, clock: &Clock) -> Result<Vec<Task>, ProbeError> {
+        let records = match &watch.pids {
+            None => self.pass(None, watch.kernel_stacks)?,
+            Some(pids) => self.watched(pids, watch.kernel_stacks)?,
+        };
+        if let Some(log) = &mut self.loaded.log {
+            log.drain();
+        }
+        Ok((records.iter())
+            .map(|record| self.reading.task(record, clock.suspended_ns))
+            .collect())
+    }
+
+    /// The tasks of some processes and those that share memory with them.
+    ///
+    /// Which memory that is shows in the pass itself: a pass that meets new memory is repeated.
+    fn watched(&mut self, pids: &[u32], stacks: bool) -> Result<Vec<TaskRecord>, ProbeError> {
+        let pids: BTreeSet<u32> = pids.iter().copied().collect();
+        let list: Vec<u32> = pids.iter().copied().collect();
+        let mut again = true;
+        loop {
+            let memories: Vec<u64> = self.memories.iter().copied().collect();
+            let fits = list.len() <= WATCHED_MAX && memories.len() <= WATCHED_MAX;
+            let filter = fits.then_some((&list[..], &memories[..]));
+            let mut records = self.pass(filter, stacks)?;
+
+            let now: BTreeSet<u64> = (records.iter())
+                .filter(|record| record.mm != 0 && pids.contains(&record.pid))
+                .map(|record| record.mm)
+                .collect();
+            let new = fits && !now.is_subset(&self.memories);
+            self.memories = now;
+            if new && std::mem::take(&mut again) {
+                continue;
+            }
+            // What was watched through memory that is no longer a watched process's is not wanted.
+            records
+                .retain(|record| pids.contains(&record.pid) || self.memories.contains(&record.mm));
+            return Ok(records);
+        }
+    }
+
+    fn pass(
+        &mut self,
+        filter: Option<(&[u32], &[u64])>,
+        stacks: bool,
+    ) -> Result<Vec<TaskRecord>, ProbeError> {
+        self.loaded.set_filter(filter, stacks)?;
+        let mut records = Vec::new();
+        walk(&mut self.loaded, |record| records.push(*record))?;
+        Ok(records)
+    }
+}
+
+/// Reads the iterator's file to its end.
+fn walk(loaded: &mut Loaded, mut found: impl FnMut(&TaskRecord)) -> Result<(), ProbeError> {
+    let failed = |source| ProbeError::Read {
+        from: "the task iterator",
+        source,
+    };
+    let mut file = loaded.open_pass()?;
+    let mut buffer = vec![0; BUFFER];
+    let mut filled = 0;
+    loop {
+        let length = match file.read(&mut buffer[filled..]) {
+            Ok(length) => length,
+            // After a million tasks of which none was let through the kernel pauses with EAGAIN.
+            Err(error) if is_pause(&error) => continue,
+            Err(error) => return Err(failed(error)),
+        };
+        if length == 0 {
+            break;
+        }
+        filled += length;
+        let whole = filled - filled % record::SIZE;
+        buffer[..whole]
+            .chunks_exact(record::SIZE)
+            .filter_map(record::decode)
+            .for_each(|record| found(&record));
+        buffer.copy_within(whole..filled, 0);
+        filled -= whole;
+    }
+    match filled {
+        0 => Ok(()),
+        _ => Err(failed(std::io::ErrorKind::UnexpectedEof.into())),
+    }
+}
+
+fn is_pause(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{Interrupted, WouldBlock};
+    matches!(error.kind(), WouldBlock | Interrupted)
+}
+
+/// Naps on this thread and asks the kernel when it woke up.
+fn calibrate(loaded: &mut Loaded) -> Result<Calibrator, ProbeError> {
+    loaded.set_filter(Some((&[std::process::id()], &[])), false)?;
+    // SAFETY: gettid has no preconditions.
+    let own = unsafe { libc::gettid() } as u32;
+    let mut calibrator = Calibrator::new();
+    for _ in 0..NAPS {
+        let wakeup = Wakeup::nap();
+        walk(loaded, |record| {
+            if record.tid == own {
+                let switches = record.nvcsw.saturating_add(record.nivcsw);
+                calibrator.observe(wakeup, record.last_arrival_ns, switches);
+            }
+        })?;
+        if calibrator.is_good() {
+            break;
+        }
+    }
+    Ok(calibrator)
+}
