@@ -1,1 +1,14 @@
-//! What the tests of the leakprobe command share.
+//! What the tests of the leakprobe command share: they start a workload that knows the truth
+//! about its own waits, run the command on it, and hold its report against that truth.
+
+mod compare;
+mod expect;
+mod run;
+mod table;
+mod trials;
+
+pub use compare::{Ages, Sight, Target, assert_truth};
+pub use leakprobe_workloads as workloads;
+pub use run::{Outcome, Run, leakprobe};
+pub use table::site_table;
+pub use trials::{Trials, is_root};
