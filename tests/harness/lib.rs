@@ -1,1 +1,3 @@
 //! What the tests of the leakprobe command share.
+
+pub mod vm;
