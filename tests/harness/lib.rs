@@ -6,6 +6,7 @@ mod expect;
 mod run;
 mod table;
 mod trials;
+pub mod vm;
 
 pub use compare::{Ages, Sight, Target, assert_truth};
 pub use leakprobe_workloads as workloads;

@@ -1,0 +1,3 @@
+//! Tests in guests with stock kernels.
+
+mod boot;

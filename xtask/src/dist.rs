@@ -1,0 +1,55 @@
+//! `cargo xtask dist`: one static binary that can be copied into any pod or initramfs.
+
+use std::{fs, path::PathBuf, process::Command};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::{
+    command::{self, cargo, output},
+    elf,
+    layout::{TRIPLE, target_dir},
+};
+
+/// Builds it, checks that it is static and that it runs, and returns its path.
+pub fn run() -> Result<PathBuf> {
+    // `--config` is added to the flags that .cargo/config.toml may hold; RUSTFLAGS would replace them.
+    let flags = format!(
+        "target.{TRIPLE}.rustflags=[\"-Ctarget-feature=+crt-static\", \"-Cstrip=debuginfo\"]"
+    );
+    command::run(&mut cargo(&[
+        "build",
+        "--release",
+        "--locked",
+        "--package=leakprobe",
+        "--bin=leakprobe",
+        "--target",
+        TRIPLE,
+        "--config",
+        &flags,
+    ]))?;
+    let built = target_dir().join(TRIPLE).join("release/leakprobe");
+    let dist = target_dir().join("dist");
+    fs::create_dir_all(&dist).with_context(|| format!("{} can't be made", dist.display()))?;
+    let path = dist.join("leakprobe");
+    // A new file each time: the old one may be running.
+    let fresh = dist.join("leakprobe.new");
+    fs::copy(&built, &fresh)
+        .and_then(|_| fs::rename(&fresh, &path))
+        .with_context(|| format!("{} can't be written", path.display()))?;
+
+    let content = fs::read(&path)?;
+    ensure!(
+        elf::is_static(&content)?,
+        "{} names a program interpreter, so it is not static",
+        path.display()
+    );
+    let version = output(Command::new(&path).arg("--version"))
+        .context("the static binary does not run here")?;
+    eprintln!(
+        "{}: {}, static, {:.1} MiB",
+        path.display(),
+        version.trim(),
+        content.len() as f64 / f64::from(1 << 20)
+    );
+    Ok(path)
+}

@@ -1,0 +1,198 @@
+//! `cargo xtask test`: everything that CI checks.
+//!
+//! Goes on after a failure, so that one run shows everything. Ends with one line of its own,
+//! `N passed, N failed, N skipped`, in which every check that is no test counts as one.
+
+use std::{
+    io::Write,
+    process::{self, Command},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use crate::{
+    checks::CHECKS,
+    command::{self, cargo, output},
+    dist,
+    layout::target_dir,
+    setup,
+};
+
+mod stage;
+mod tally;
+
+use tally::Tally;
+
+/// No stage needs nearly as long; one that does hangs, and is killed.
+const STAGE_DEADLINE: Duration = Duration::from_secs(15 * 60);
+
+/// A stage that has been run.
+struct Done {
+    name: String,
+    took: Duration,
+    tally: Tally,
+}
+
+/// Runs everything, prints the closing line, and ends the process with 1 after a failure.
+pub fn run() -> Result<()> {
+    let began = Instant::now();
+    let mut done = Vec::new();
+
+    done.push(check("setup", || setup::run(&[])));
+    for (name, run) in CHECKS {
+        done.push(check(name, run));
+    }
+    done.push(check("release build", || {
+        command::run(&mut cargo(&[
+            "build",
+            "--release",
+            "--locked",
+            "--package=leakprobe",
+        ]))
+    }));
+    done.push(check("static binary", || dist::run().map(drop)));
+
+    done.push(tests(
+        "unit tests",
+        &[
+            "--package=leakprobe-common",
+            "--package=leakprobe",
+            "--package=xtask",
+        ],
+    ));
+    done.push(tests(
+        "harness tests",
+        &["--package=leakprobe-tests", "--lib"],
+    ));
+    for target in test_targets()? {
+        done.push(tests(
+            &format!("{target} tests"),
+            &["--package=leakprobe-tests", "--test", &target],
+        ));
+    }
+
+    let all = print_stages(&done, began.elapsed());
+    println!("{all}");
+    std::io::stdout().flush()?;
+    if all.failed > 0 {
+        process::exit(1);
+    }
+    Ok(())
+}
+
+/// Runs a check that is no test.
+fn check(name: &str, run: impl FnOnce() -> Result<()>) -> Done {
+    eprintln!("\n=== {name}");
+    let began = Instant::now();
+    let mut tally = Tally::default();
+    match run() {
+        Ok(()) => tally.passed = 1,
+        Err(error) => {
+            eprintln!("{name}: {error:#}");
+            tally.failed = 1;
+        }
+    }
+    Done {
+        name: name.to_owned(),
+        took: began.elapsed(),
+        tally,
+    }
+}
+
+/// Runs `cargo test` and adds up what it says.
+fn tests(name: &str, args: &[&str]) -> Done {
+    eprintln!("\n=== {name}");
+    let began = Instant::now();
+    let mut command = cargo(&["test", "--locked", "--no-fail-fast"]);
+    command.args(args);
+    for (variable, value) in test_environment() {
+        command.env(variable, value);
+    }
+    let tally = stage::run(&mut command, STAGE_DEADLINE).unwrap_or_else(|error| {
+        eprintln!("{name}: {error:#}");
+        Tally {
+            failed: 1,
+            ..Tally::default()
+        }
+    });
+    Done {
+        name: name.to_owned(),
+        took: began.elapsed(),
+        tally,
+    }
+}
+
+/// Where tests find what was built and unpacked for them.
+fn test_environment() -> Vec<(&'static str, std::ffi::OsString)> {
+    let mut environment = vec![
+        ("LEAKPROBE", target_dir().join("release/leakprobe").into()),
+        (
+            "LEAKPROBE_STATIC",
+            target_dir().join("dist/leakprobe").into(),
+        ),
+    ];
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if let Ok(server) = setup::server_folder() {
+        let folders = std::env::split_paths(&path)
+            .chain(["/usr/sbin".into(), server])
+            .collect::<Vec<_>>();
+        if let Ok(path) = std::env::join_paths(folders) {
+            environment.push(("PATH", path));
+        }
+    }
+    environment
+}
+
+/// The integration tests of the tests crate, in its manifest's order.
+fn test_targets() -> Result<Vec<String>> {
+    #[derive(Deserialize)]
+    struct Metadata {
+        packages: Vec<Package>,
+    }
+    #[derive(Deserialize)]
+    struct Package {
+        name: String,
+        targets: Vec<Target>,
+    }
+    #[derive(Deserialize)]
+    struct Target {
+        name: String,
+        kind: Vec<String>,
+    }
+
+    let mut command: Command = cargo(&["metadata", "--no-deps", "--format-version=1"]);
+    let metadata: Metadata = serde_json::from_str(&output(&mut command)?)
+        .context("`cargo metadata` wrote something unknown")?;
+    Ok(metadata
+        .packages
+        .into_iter()
+        .filter(|package| package.name == "leakprobe-tests")
+        .flat_map(|package| package.targets)
+        .filter(|target| target.kind.iter().any(|kind| kind == "test"))
+        .map(|target| target.name)
+        .collect())
+}
+
+fn print_stages(done: &[Done], took: Duration) -> Tally {
+    let mut all = Tally::default();
+    println!("\n{:<20} {:>8}  result", "stage", "seconds");
+    for stage in done {
+        println!(
+            "{:<20} {:>8.1}  {}",
+            stage.name,
+            stage.took.as_secs_f64(),
+            stage.tally
+        );
+        all.add(&stage.tally);
+    }
+    println!("{:<20} {:>8.1}\n", "all", took.as_secs_f64());
+    for name in &all.failures {
+        println!("failed: {name}");
+    }
+    for name in &all.skips {
+        println!("skipped: {name}");
+    }
+    all
+}
