@@ -1,0 +1,193 @@
+//! Functions, inlined calls and lines from DWARF, by blazesym.
+//!
+//! Debug information is foreign bytes in a complicated format, and blazesym was not made for
+//! malicious files. Hence: a file is checked before it is handed over (`debug_file`), a thread of its
+//! own does the work, a panic there costs only that file's lines, and an answer is awaited only for so
+//! long.
+
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Instant;
+
+use blazesym::symbolize::source::{Elf, Source};
+use blazesym::symbolize::{Input, Sym, Symbolized, Symbolizer};
+use rustc_hash::FxHashMap;
+
+use super::Named;
+use super::debug_file;
+use super::elf_sections::Sections;
+use super::function_name::{clean, printable};
+
+/// Stack of the thread that reads debug information: blazesym recurses for each level of inlining.
+const STACK_BYTES: usize = 64 << 20;
+
+/// Most inlined functions shown for one address.
+const MAX_INLINED: usize = 64;
+
+/// A request: which file, which addresses.
+struct Lookup {
+    file: PathBuf,
+    addresses: Vec<u64>,
+    /// Release what was read of this file afterwards.
+    last: bool,
+}
+
+/// What debug information says of an address.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Frames {
+    /// Innermost first, the last one is the function itself (its name may be empty). Empty where
+    /// nothing is known.
+    pub named: Vec<Named>,
+    /// The function's name is its linkage name: no alias is better.
+    pub linkage_name: bool,
+}
+
+/// The thread that reads debug information.
+#[derive(Debug)]
+pub(super) struct DebugInfo {
+    requests: Sender<Lookup>,
+    answers: Receiver<Result<Vec<Frames>, String>>,
+}
+
+impl DebugInfo {
+    /// Starts the thread.
+    pub fn start() -> std::io::Result<Self> {
+        let (requests, inbox) = channel();
+        let (outbox, answers) = channel();
+        std::thread::Builder::new()
+            .name("debug-info".into())
+            .stack_size(STACK_BYTES)
+            .spawn(move || serve(&inbox, &outbox))?;
+        Ok(Self { requests, answers })
+    }
+
+    /// Looks up `addresses` (svma) in `file`, which is not changed while this object lives. `last`
+    /// releases what was read of it.
+    ///
+    /// An error of kind [`Failure::Stuck`] means that this object is of no more use.
+    pub fn find(
+        &self,
+        file: PathBuf,
+        addresses: Vec<u64>,
+        last: bool,
+        until: Instant,
+    ) -> Result<Vec<Frames>, Failure> {
+        let lookup = Lookup {
+            file,
+            addresses,
+            last,
+        };
+        self.requests.send(lookup).map_err(|_| Failure::Stuck)?;
+        let wait = until.saturating_duration_since(Instant::now());
+        match self.answers.recv_timeout(wait) {
+            Ok(answer) => answer.map_err(Failure::File),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(Failure::Stuck),
+        }
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The file's debug information could not be read: why.
+    File(String),
+    /// The thread did not answer in time or is gone.
+    Stuck,
+}
+
+fn serve(inbox: &Receiver<Lookup>, outbox: &Sender<Result<Vec<Frames>, String>>) {
+    let mut open = FxHashMap::<PathBuf, Symbolizer>::default();
+    while let Ok(lookup) = inbox.recv() {
+        let symbolizer = open.remove(&lookup.file);
+        // blazesym's caches may be half-built after a panic: they are dropped with the closure.
+        let answer = catch_unwind(AssertUnwindSafe(move || {
+            let symbolizer = symbolizer.map_or_else(|| checked(&lookup), Ok)?;
+            let frames = find(&symbolizer, &lookup)?;
+            let keep = (!lookup.last).then_some((lookup.file, symbolizer));
+            Ok((frames, keep))
+        }));
+        let answer = match answer {
+            Ok(Ok((frames, keep))) => {
+                open.extend(keep);
+                Ok(frames)
+            }
+            Ok(Err(why)) => Err(why),
+            Err(_) => Err("it is malformed".to_owned()),
+        };
+        if outbox.send(answer).is_err() {
+            return;
+        }
+    }
+}
+
+fn checked(lookup: &Lookup) -> Result<Symbolizer, String> {
+    let file = File::open(&lookup.file).map_err(|error| error.to_string())?;
+    let sections = Sections::read(&file).map_err(|error| error.to_string())?;
+    debug_file::check(&file, &sections)?;
+    Ok(symbolizer())
+}
+
+fn symbolizer() -> Symbolizer {
+    Symbolizer::builder()
+        .enable_auto_reload(false)
+        .enable_code_info(true)
+        .enable_inlined_fns(true)
+        // function_name does it, in bounds.
+        .enable_demangling(false)
+        // No search for other files: what is to be read was given.
+        .set_debug_dirs(Some(std::iter::empty::<PathBuf>()))
+        .build()
+}
+
+fn find(symbolizer: &Symbolizer, lookup: &Lookup) -> Result<Vec<Frames>, String> {
+    let source = Source::Elf(Elf::new(&lookup.file));
+    let found = symbolizer
+        .symbolize(&source, Input::VirtOffset(&lookup.addresses))
+        .map_err(|error| error.to_string())?;
+    Ok(found.into_iter().map(frames).collect())
+}
+
+fn frames(symbolized: Symbolized<'_>) -> Frames {
+    let Symbolized::Sym(symbol) = symbolized else {
+        return Frames::default();
+    };
+    // Only blazesym's guesses from the symbol table are without size.
+    if symbol.size.is_none() {
+        return Frames::default();
+    }
+    let Sym {
+        name,
+        code_info,
+        inlined,
+        ..
+    } = symbol;
+    let place = |info: Option<&blazesym::symbolize::CodeInfo<'_>>| {
+        let file = info.map(|info| printable(&info.to_path().to_string_lossy()));
+        let line = info.and_then(|info| info.line).filter(|&line| line > 0);
+        (file.filter(|file| !file.is_empty()), line)
+    };
+    let mut named = Vec::new();
+    // blazesym gives the outermost first.
+    for call in inlined.iter().rev().take(MAX_INLINED) {
+        let (file, line) = place(call.code_info.as_ref());
+        named.push(Named {
+            function: clean(call.name.as_bytes()).unwrap_or_else(|| "(inlined)".into()),
+            file,
+            line,
+            inlined: true,
+        });
+    }
+    let (file, line) = place(code_info.as_deref());
+    named.push(Named {
+        function: clean(name.as_bytes()).unwrap_or_default(),
+        file,
+        line,
+        inlined: false,
+    });
+    Frames {
+        named,
+        linkage_name: name.starts_with("_Z") || name.starts_with("_R"),
+    }
+}
