@@ -4,5 +4,7 @@
 //! or named carries its reason; it is not an error.
 
 mod names;
+mod unwind;
 
 pub use names::{Named, Names};
+pub use unwind::{RawFrame, RawStack, ThreadStart, Unwinder};
