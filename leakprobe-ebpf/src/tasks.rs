@@ -71,11 +71,7 @@ extern "C" fn tasks(context: &Context) -> i32 {
     // SAFETY: `seq` is the file that is being read, the record is valid for its size. If the file's
     // buffer is full the kernel calls again with the same task, so the result is of no interest.
     unsafe {
-        bpf_seq_write(
-            meta.seq,
-            core::ptr::from_mut(record).cast(),
-            size_of::<TaskRecord>() as u32,
-        );
+        bpf_seq_write(meta.seq, core::ptr::from_mut(record).cast(), size_of::<TaskRecord>() as u32);
     }
     0
 }
@@ -191,12 +187,7 @@ fn kernel_stack(context: &Context, filter: &Filter, record: &mut TaskRecord) {
     let size = size_of_val(&record.kernel_stack);
     // SAFETY: the task is the iterator's own pointer; the buffer is valid for `size` bytes.
     let bytes = unsafe {
-        bpf_get_task_stack(
-            context.task,
-            (&raw mut record.kernel_stack).cast(),
-            size as u32,
-            0,
-        )
+        bpf_get_task_stack(context.task, (&raw mut record.kernel_stack).cast(), size as u32, 0)
     };
     if bytes > 0 && bytes <= size as i64 {
         record.kernel_frames = bytes as u32 / 8;
@@ -207,10 +198,7 @@ fn kernel_stack(context: &Context, filter: &Filter, record: &mut TaskRecord) {
 #[inline(always)]
 fn scheduler(task: At, record: &mut TaskRecord) {
     let sum = task.read_to(offset!(task_sum_exec), &raw mut record.sum_exec_ns);
-    let previous = task.read_to(
-        offset!(task_prev_sum_exec),
-        &raw mut record.prev_sum_exec_ns,
-    );
+    let previous = task.read_to(offset!(task_prev_sum_exec), &raw mut record.prev_sum_exec_ns);
     if sum && previous && record.last_arrival_ns != 0 {
         record.has |= HAS_SCHED;
         if task.read::<u32>(offset!(task_prio)) >= MAX_RT_PRIO {

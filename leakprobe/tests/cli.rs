@@ -44,11 +44,7 @@ fn ended(mut child: Child) -> Ran {
     let text = |drained: Option<thread::JoinHandle<String>>| {
         drained.map_or_else(String::new, |thread| thread.join().expect("drain"))
     };
-    Ran {
-        code: status.code(),
-        stdout: text(stdout),
-        stderr: text(stderr),
-    }
+    Ran { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
 }
 
 fn drain(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
@@ -102,9 +98,7 @@ fn terminate(child: &Child) {
 
 /// Compares with a file in tests/cli; with UPDATE_GOLDEN set it is written instead.
 fn golden(name: &str, actual: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/cli")
-        .join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli").join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(&path, actual).expect("write a golden file");
     }
@@ -265,9 +259,8 @@ fn termination_still_reports() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("out.json");
     let json = format!("--json={}", file.display());
-    let mut child = leakprobe(&["--pid", &sleeper.pid(), "--watch", &json])
-        .spawn()
-        .expect("start leakprobe");
+    let mut child =
+        leakprobe(&["--pid", &sleeper.pid(), "--watch", &json]).spawn().expect("start leakprobe");
     let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
     let mut first = String::new();
     stdout.read_line(&mut first).expect("the first answer");

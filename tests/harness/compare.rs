@@ -99,10 +99,7 @@ impl<'a> Target<'a> {
 
 fn clock_offset_ns() -> i64 {
     let read = |clock| {
-        let mut time = libc::timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: `time` is a valid timespec to write to.
         unsafe { libc::clock_gettime(clock, &mut time) };
         time.tv_sec * 1_000_000_000 + time.tv_nsec
@@ -135,14 +132,7 @@ pub fn assert_truth(report: &Report, target: &Target<'_>, sight: &Sight) -> Resu
             ));
             continue;
         };
-        let mut check = Check {
-            wait,
-            site,
-            waiter,
-            target,
-            sight,
-            wrong: Vec::new(),
-        };
+        let mut check = Check { wait, site, waiter, target, sight, wrong: Vec::new() };
         check.stack();
         check.reason_and_objects();
         check.holders();
@@ -150,12 +140,7 @@ pub fn assert_truth(report: &Report, target: &Target<'_>, sight: &Sight) -> Resu
         check.verdict();
         check.company();
         let place = wait.function();
-        wrong.extend(
-            check
-                .wrong
-                .iter()
-                .map(|w| format!("{place} (tid {tid}): {w}")),
-        );
+        wrong.extend(check.wrong.iter().map(|w| format!("{place} (tid {tid}): {w}")));
     }
     strangers(report, target, &mut wrong);
     if wrong.is_empty() {
@@ -172,9 +157,8 @@ pub fn assert_truth(report: &Report, target: &Target<'_>, sight: &Sight) -> Resu
 
 /// RFC 3339 to nanoseconds since 1970.
 fn moment_ns(text: &str) -> Result<i64> {
-    let moment: jiff::Timestamp = text
-        .parse()
-        .with_context(|| format!("the report's time is {text:?}"))?;
+    let moment: jiff::Timestamp =
+        text.parse().with_context(|| format!("the report's time is {text:?}"))?;
     i64::try_from(moment.as_nanosecond()).context("the report's time is out of range")
 }
 
@@ -187,10 +171,7 @@ fn strangers(report: &Report, target: &Target<'_>, wrong: &mut Vec<String>) {
                     waiter.pid == target.pid && waiter.id == target.tid(w.tid).to_string()
                 });
             if !known {
-                wrong.push(format!(
-                    "thread {} of {} is not leaked",
-                    waiter.id, waiter.pid
-                ));
+                wrong.push(format!("thread {} of {} is not leaked", waiter.id, waiter.pid));
             }
         }
     }
@@ -208,10 +189,7 @@ struct Check<'a> {
 
 /// Whether a frame's function is this one: alone, or at the end of a path.
 fn is_function(reported: &str, name: &str) -> bool {
-    reported == name
-        || reported
-            .strip_suffix(name)
-            .is_some_and(|path| path.ends_with("::"))
+    reported == name || reported.strip_suffix(name).is_some_and(|path| path.ends_with("::"))
 }
 
 impl Check<'_> {
@@ -219,8 +197,7 @@ impl Check<'_> {
         if let Some(name) = &self.wait.name
             && &self.waiter.name != name
         {
-            self.wrong
-                .push(format!("its name is {name:?}, not {:?}", self.waiter.name));
+            self.wrong.push(format!("its name is {name:?}, not {:?}", self.waiter.name));
         }
         if !self.sight.names {
             return self.unnamed_stack();
@@ -229,19 +206,12 @@ impl Check<'_> {
             let mut names = self.target.truth.waits.iter().flat_map(|w| w.functions());
             names.any(|name| is_function(function, name))
         };
-        let mut frames = self
-            .site
-            .stack
-            .iter()
-            .skip_while(|frame| !own(&frame.function));
+        let mut frames = self.site.stack.iter().skip_while(|frame| !own(&frame.function));
         let Some(first) = frames.next() else {
-            return self
-                .wrong
-                .push("its stack has no function of its own".into());
+            return self.wrong.push("its stack has no function of its own".into());
         };
         if !is_function(&first.function, self.wait.function()) {
-            self.wrong
-                .push(format!("is said to wait in {}", first.function));
+            self.wrong.push(format!("is said to wait in {}", first.function));
         } else if first.file.is_none() || first.line.is_none() {
             self.wrong.push("file and line are missing".into());
         }
@@ -255,8 +225,7 @@ impl Check<'_> {
                 Some(frame) if is_function(&frame.function, entry) => {}
                 other => {
                     let other = other.as_ref().map(|f| f.function.as_str());
-                    self.wrong
-                        .push(format!("began in {entry}, not in {other:?}"));
+                    self.wrong.push(format!("began in {entry}, not in {other:?}"));
                 }
             }
         }
@@ -264,9 +233,7 @@ impl Check<'_> {
 
     /// Where nothing has a name, the frame's module and offset must do.
     fn unnamed_stack(&mut self) {
-        let exe = self
-            .target_exe()
-            .and_then(|exe| exe.rsplit('/').next().map(str::to_owned));
+        let exe = self.target_exe().and_then(|exe| exe.rsplit('/').next().map(str::to_owned));
         let found = self.site.stack.iter().any(|frame| {
             let module = frame.module.as_deref().and_then(|m| m.rsplit('/').next());
             module.is_some() && module == exe.as_deref() && frame.function.contains("+0x")
@@ -294,10 +261,7 @@ impl Check<'_> {
         let reason = self.site.reason.as_str();
         if reason.is_empty() || !expected.reasons.is_empty() && !expected.reasons.contains(&reason)
         {
-            self.wrong.push(format!(
-                "its reason is {reason:?}, not {:?}",
-                expected.reasons
-            ));
+            self.wrong.push(format!("its reason is {reason:?}, not {:?}", expected.reasons));
         }
         if expected.objects.is_empty() {
             return;
@@ -306,10 +270,8 @@ impl Check<'_> {
             expected.objects.contains(&object.kind.as_str()) && self.is_object(&object.address)
         });
         if !here {
-            let said: Vec<String> = self
-                .objects()
-                .map(|o| format!("{} {}", o.kind, o.address))
-                .collect();
+            let said: Vec<String> =
+                self.objects().map(|o| format!("{} {}", o.kind, o.address)).collect();
             self.wrong.push(format!(
                 "it waits on {} {}, not on {said:?}",
                 expected.objects.join(" or "),
@@ -359,8 +321,7 @@ impl Check<'_> {
         });
         if !right {
             let fate = if gone { "is gone" } else { "lives" };
-            self.wrong
-                .push(format!("the holder is {id}, which {fate}: not said"));
+            self.wrong.push(format!("the holder is {id}, which {fate}: not said"));
         }
     }
 
@@ -377,9 +338,7 @@ impl Check<'_> {
             }
         };
         if !right {
-            self.wrong.push(format!(
-                "it is {truth:.3} s old, not {low:.3} (at most {high:?})"
-            ));
+            self.wrong.push(format!("it is {truth:.3} s old, not {low:.3} (at most {high:?})"));
         }
     }
 
@@ -393,8 +352,7 @@ impl Check<'_> {
             });
         }
         if said != self.site.grade.is_some() || said && self.site.grade != Some(Grade::Contract) {
-            self.wrong
-                .push(format!("its grade is {:?}", self.site.grade));
+            self.wrong.push(format!("its grade is {:?}", self.site.grade));
         }
         if said && self.site.evidence.is_empty() {
             self.wrong.push("is called leaked without evidence".into());
@@ -413,10 +371,8 @@ impl Check<'_> {
         };
         let count = self.target.truth.waits.iter().filter(like).count() as u64;
         if self.site.count != count {
-            self.wrong.push(format!(
-                "{count} wait like this, but its site has {}",
-                self.site.count
-            ));
+            self.wrong
+                .push(format!("{count} wait like this, but its site has {}", self.site.count));
         }
     }
 }

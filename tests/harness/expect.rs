@@ -16,11 +16,7 @@ const fn row(
     reasons: &'static [&'static str],
     objects: &'static [&'static str],
 ) -> Expectation {
-    Expectation {
-        role,
-        reasons,
-        objects,
-    }
+    Expectation { role, reasons, objects }
 }
 
 /// glibc, and what both libcs have in common.
@@ -29,11 +25,7 @@ const TABLE: &[Expectation] = &[
     row("orphan", &["pthread_mutex_lock"], &["mutex"]),
     row("abba", &["pthread_mutex_lock"], &["mutex"]),
     row("lock", &["pthread_mutex_lock"], &["mutex"]),
-    row(
-        "timedlock",
-        &["pthread_mutex_timedlock", "pthread_mutex_clocklock"],
-        &["mutex"],
-    ),
+    row("timedlock", &["pthread_mutex_timedlock", "pthread_mutex_clocklock"], &["mutex"]),
     row("cond", &["pthread_cond_wait"], &["condvar"]),
     row("join", &["pthread_join"], &["thread"]),
     row("pipe", &["read"], &["pipe"]),
@@ -49,42 +41,18 @@ const TABLE: &[Expectation] = &[
     row("rust_mutex", &["std::sync::Mutex::lock"], &[]),
     row("rust_condvar", &["std::sync::Condvar::wait"], &[]),
     row("rust_park", &["std::thread::park"], &[]),
-    row(
-        "rust_channel",
-        &["std::sync::mpsc::Receiver::recv", "std::thread::park"],
-        &[],
-    ),
+    row("rust_channel", &["std::sync::mpsc::Receiver::recv", "std::thread::park"], &[]),
 ];
 
 /// musl's functions without a timeout are tail calls of those with one (musl 1.2.3,
 /// src/thread/pthread_mutex_lock.c, pthread_cond_wait.c, pthread_join.c), so that only the latter
 /// need stand on the stack.
 const MUSL: &[Expectation] = &[
-    row(
-        "mutex",
-        &["pthread_mutex_lock", "pthread_mutex_timedlock"],
-        &["mutex"],
-    ),
-    row(
-        "orphan",
-        &["pthread_mutex_lock", "pthread_mutex_timedlock"],
-        &["mutex"],
-    ),
-    row(
-        "abba",
-        &["pthread_mutex_lock", "pthread_mutex_timedlock"],
-        &["mutex"],
-    ),
-    row(
-        "cond",
-        &["pthread_cond_wait", "pthread_cond_timedwait"],
-        &["condvar"],
-    ),
-    row(
-        "join",
-        &["pthread_join", "pthread_timedjoin_np"],
-        &["thread"],
-    ),
+    row("mutex", &["pthread_mutex_lock", "pthread_mutex_timedlock"], &["mutex"]),
+    row("orphan", &["pthread_mutex_lock", "pthread_mutex_timedlock"], &["mutex"]),
+    row("abba", &["pthread_mutex_lock", "pthread_mutex_timedlock"], &["mutex"]),
+    row("cond", &["pthread_cond_wait", "pthread_cond_timedwait"], &["condvar"]),
+    row("join", &["pthread_join", "pthread_timedjoin_np"], &["thread"]),
 ];
 
 /// The expectation of a role.

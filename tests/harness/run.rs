@@ -48,9 +48,7 @@ fn find() -> Result<PathBuf> {
     }
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| repository().join("target"), PathBuf::from);
-    Ok(target
-        .join(if release { "release" } else { "debug" })
-        .join("leakprobe"))
+    Ok(target.join(if release { "release" } else { "debug" }).join("leakprobe"))
 }
 
 /// One run of the command, before it is started.
@@ -155,9 +153,7 @@ impl Run {
             command.current_dir(folder);
         }
         let started = Instant::now();
-        let mut child = command
-            .spawn()
-            .with_context(|| format!("starting {command:?}"))?;
+        let mut child = command.spawn().with_context(|| format!("starting {command:?}"))?;
         let stdout = drain(child.stdout.take());
         let stderr = drain(child.stderr.take());
         let status = loop {

@@ -8,12 +8,7 @@ use leakprobe::report::Report;
 pub fn site_table(report: &Report) -> String {
     let mut text = format!("the report, {}:\n", report.at);
     for site in &report.sites {
-        let stack: Vec<&str> = site
-            .stack
-            .iter()
-            .take(8)
-            .map(|f| f.function.as_str())
-            .collect();
+        let stack: Vec<&str> = site.stack.iter().take(8).map(|f| f.function.as_str()).collect();
         let objects: Vec<String> = site
             .objects
             .top
@@ -38,12 +33,7 @@ pub fn site_table(report: &Report) -> String {
             site.oldest_seconds,
             stack.join(" < "),
             objects.join("; "),
-            site.waiters
-                .iter()
-                .take(12)
-                .map(|w| w.id.as_str())
-                .collect::<Vec<_>>()
-                .join(" T"),
+            site.waiters.iter().take(12).map(|w| w.id.as_str()).collect::<Vec<_>>().join(" T"),
         );
     }
     let _ = writeln!(text, "  health: {:?}", report.health);

@@ -38,8 +38,7 @@ impl Trials {
             eprintln!("SKIPPED {name}: {why}");
         }
         let run = move || test().map_err(|e| Failed::from(format!("{e:#}")));
-        self.0
-            .push(Trial::test(name, run).with_ignored_flag(missing.is_some()));
+        self.0.push(Trial::test(name, run).with_ignored_flag(missing.is_some()));
     }
 
     /// Runs them, one after another unless told otherwise: ages are compared to within 50 ms, and

@@ -18,10 +18,7 @@ fn guest_runs_and_answers() {
     )
     .unwrap();
     let program = folder.path().join("answer");
-    let built = Command::new("gcc")
-        .args(["-static", "-o"])
-        .args([&program, &source])
-        .status();
+    let built = Command::new("gcc").args(["-static", "-o"]).args([&program, &source]).status();
     assert!(built.is_ok_and(|status| status.success()));
 
     let script = "

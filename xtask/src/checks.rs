@@ -8,11 +8,7 @@ use crate::{command, command::cargo, ebpf};
 pub type Check = (&'static str, fn() -> Result<()>);
 
 /// All checks, the quickest first.
-pub const CHECKS: &[Check] = &[
-    ("format", format),
-    ("lints", lints),
-    ("BPF object", ebpf::check),
-];
+pub const CHECKS: &[Check] = &[("format", format), ("lints", lints), ("BPF object", ebpf::check)];
 
 /// Runs all of them, also after a failure.
 pub fn run() -> Result<()> {
@@ -35,12 +31,5 @@ fn format() -> Result<()> {
 
 /// Only of the default members: the others need the BPF toolchain.
 fn lints() -> Result<()> {
-    command::run(&mut cargo(&[
-        "clippy",
-        "--all-targets",
-        "--locked",
-        "--",
-        "-D",
-        "warnings",
-    ]))
+    command::run(&mut cargo(&["clippy", "--all-targets", "--locked", "--", "-D", "warnings"]))
 }

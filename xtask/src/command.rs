@@ -22,9 +22,8 @@ pub fn cargo(args: &[&str]) -> Command {
 /// Runs a command; its failure is an error.
 pub fn run(command: &mut Command) -> Result<()> {
     eprintln!("+ {}", shown(command));
-    let status = command
-        .status()
-        .with_context(|| format!("`{}` does not start", shown(command)))?;
+    let status =
+        command.status().with_context(|| format!("`{}` does not start", shown(command)))?;
     if !status.success() {
         bail!("`{}` failed: {status}", shown(command));
     }
@@ -52,11 +51,7 @@ pub fn output(command: &mut Command) -> Result<String> {
 
 /// Whether a quiet command succeeds within `limit`; after that it is killed.
 pub fn succeeds_within(command: &mut Command, limit: Duration) -> bool {
-    let spawned = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
+    let spawned = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let Ok(mut child) = spawned else { return false };
     let deadline = Instant::now() + limit;
     loop {

@@ -20,17 +20,9 @@ use crate::{
 /// Builds everything, starts the two programs, runs leakprobe on them and ends them.
 pub fn run() -> Result<()> {
     setup::c_compiler()?;
-    run_command(&mut cargo(&[
-        "build",
-        "--release",
-        "--locked",
-        "--package=leakprobe",
-    ]))?;
+    run_command(&mut cargo(&["build", "--release", "--locked", "--package=leakprobe"]))?;
     let programs = build_programs()?;
-    let leaking = programs
-        .iter()
-        .map(|path| Leaking::start(path))
-        .collect::<Result<Vec<_>>>()?;
+    let leaking = programs.iter().map(|path| Leaking::start(path)).collect::<Result<Vec<_>>>()?;
     for program in &leaking {
         program.wait_until_asleep()?;
     }
@@ -45,11 +37,7 @@ pub fn run() -> Result<()> {
     }
     leakprobe.arg("--flamegraph").arg(&flamegraph);
     run_command(&mut leakprobe)?;
-    ensure!(
-        flamegraph.is_file(),
-        "leakprobe wrote no {}",
-        flamegraph.display()
-    );
+    ensure!(flamegraph.is_file(), "leakprobe wrote no {}", flamegraph.display());
     eprintln!("\nflame graph: {}", flamegraph.display());
     Ok(())
 }
@@ -104,11 +92,7 @@ impl Leaking {
         let stdout = program.0.stdout.take().context("no pipe to the program")?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
-        ensure!(
-            line == "ready\n",
-            "{} did not get ready: {line:?}",
-            path.display()
-        );
+        ensure!(line == "ready\n", "{} did not get ready: {line:?}", path.display());
         Ok(program)
     }
 

@@ -6,10 +6,7 @@ const PT_INTERP: u32 = 3;
 
 /// Whether a 64-bit little-endian ELF file asks for no dynamic loader (has no `PT_INTERP`).
 pub fn is_static(file: &[u8]) -> Result<bool> {
-    ensure!(
-        file.starts_with(b"\x7fELF\x02\x01"),
-        "not a 64-bit little-endian ELF file"
-    );
+    ensure!(file.starts_with(b"\x7fELF\x02\x01"), "not a 64-bit little-endian ELF file");
     let headers = usize::try_from(u64::from_le_bytes(array(file, 32)?))?;
     let size = usize::from(u16::from_le_bytes(array(file, 54)?));
     let count = usize::from(u16::from_le_bytes(array(file, 56)?));
@@ -25,10 +22,7 @@ pub fn is_static(file: &[u8]) -> Result<bool> {
 }
 
 fn array<const N: usize>(file: &[u8], at: usize) -> Result<[u8; N]> {
-    file.get(at..)
-        .and_then(|rest| rest.first_chunk())
-        .copied()
-        .context("the ELF file is cut short")
+    file.get(at..).and_then(|rest| rest.first_chunk()).copied().context("the ELF file is cut short")
 }
 
 #[cfg(test)]

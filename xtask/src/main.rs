@@ -17,10 +17,7 @@ mod test;
 mod vm;
 
 #[derive(Parser)]
-#[command(
-    name = "cargo xtask",
-    about = "Everything that is done to this repository"
-)]
+#[command(name = "cargo xtask", about = "Everything that is done to this repository")]
 struct Cli {
     #[command(subcommand)]
     task: Task,
@@ -84,12 +81,7 @@ fn main() -> ExitCode {
         Task::Dist => dist::run().map(drop),
         Task::Demo => demo::run(),
         Task::Test => test::run(),
-        Task::Vm {
-            kernel,
-            files,
-            timeout,
-            command,
-        } => vm::run(&kernel, &files, timeout, &command),
+        Task::Vm { kernel, files, timeout, command } => vm::run(&kernel, &files, timeout, &command),
         Task::Bench { args } => bench::run(&args),
         Task::Ci => checks::run(),
     };

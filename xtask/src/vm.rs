@@ -14,20 +14,10 @@ pub fn run(kernel: &str, files: &[PathBuf], timeout: u64, command: &[String]) ->
     setup::run(&[kernel.name.to_owned()])?;
     let mut guest_files = vec![GuestFile::program(dist::run()?, "/bin/leakprobe")];
     for file in files {
-        let name = file
-            .file_name()
-            .with_context(|| format!("{} is no file", file.display()))?;
-        guest_files.push(GuestFile::program(
-            file,
-            format!("/bin/{}", name.to_string_lossy()),
-        ));
+        let name = file.file_name().with_context(|| format!("{} is no file", file.display()))?;
+        guest_files.push(GuestFile::program(file, format!("/bin/{}", name.to_string_lossy())));
     }
-    let outcome = vm::run(
-        kernel,
-        &guest_files,
-        &command.join(" "),
-        Duration::from_secs(timeout),
-    )?;
+    let outcome = vm::run(kernel, &guest_files, &command.join(" "), Duration::from_secs(timeout))?;
     std::io::stdout().write_all(outcome.console.as_bytes())?;
 
     let folder = root().join("target/vm");
@@ -40,11 +30,7 @@ pub fn run(kernel: &str, files: &[PathBuf], timeout: u64, command: &[String]) ->
             .with_context(|| format!("{} can't be written", path.display()))?;
         eprintln!("{} bytes in {}", content.len(), path.display());
     }
-    eprintln!(
-        "exit code {} after {:.1} s",
-        outcome.exit_code,
-        outcome.took.as_secs_f64()
-    );
+    eprintln!("exit code {} after {:.1} s", outcome.exit_code, outcome.took.as_secs_f64());
     match outcome.exit_code {
         0 => Ok(()),
         1..=255 => process::exit(outcome.exit_code),

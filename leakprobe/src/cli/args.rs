@@ -190,11 +190,7 @@ fn place(text: OsString) -> Result<Place, &'static str> {
     if text.is_empty() {
         return Err("a file name is missing; - is the standard output");
     }
-    Ok(if text == "-" {
-        Place::Stdout
-    } else {
-        Place::File(text.into())
-    })
+    Ok(if text == "-" { Place::Stdout } else { Place::File(text.into()) })
 }
 
 fn recording(text: OsString) -> Result<PathBuf, &'static str> {

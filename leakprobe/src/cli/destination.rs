@@ -100,10 +100,7 @@ impl Destination {
 }
 
 fn way(path: &Path, unfinished: &Unfinished) -> Result<Way, DestinationError> {
-    let failed = |why| DestinationError::File {
-        path: path.to_owned(),
-        why,
-    };
+    let failed = |why| DestinationError::File { path: path.to_owned(), why };
     let file = match fs::metadata(path) {
         Ok(there) if there.is_dir() => return Err(DestinationError::IsDirectory(path.to_owned())),
         Ok(there) => {
@@ -125,10 +122,8 @@ fn way(path: &Path, unfinished: &Unfinished) -> Result<Way, DestinationError> {
         });
     }
     // The only sure test; the file goes at once, so that a long run leaves nothing lying about.
-    Temporary::create(&file, unfinished).map_err(|why| DestinationError::Directory {
-        parent: parent.to_owned(),
-        why,
-    })?;
+    Temporary::create(&file, unfinished)
+        .map_err(|why| DestinationError::Directory { parent: parent.to_owned(), why })?;
     Ok(Way::Replace { file })
 }
 
@@ -225,10 +220,7 @@ mod tests {
     #[test]
     fn devices_are_written_not_replaced() {
         // Check that /dev/null survives root, and that a full device is an error.
-        check(Path::new("/dev/null"))
-            .unwrap()
-            .write(|w| Ok(w.write_all(b"x")?))
-            .unwrap();
+        check(Path::new("/dev/null")).unwrap().write(|w| Ok(w.write_all(b"x")?)).unwrap();
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
         let full = check(Path::new("/dev/full")).unwrap();
         assert!(full.write(|w| Ok(w.write_all(b"x")?)).is_err());

@@ -76,9 +76,7 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
             return Err(DurationError::Order);
         }
         smallest = Some(rank);
-        total = total
-            .checked_add(scaled(number, scale)?)
-            .ok_or(DurationError::TooLong)?;
+        total = total.checked_add(scaled(number, scale)?).ok_or(DurationError::TooLong)?;
         rest = after;
     }
     if total > LONGEST.as_nanos() {

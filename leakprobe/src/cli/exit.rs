@@ -20,14 +20,8 @@ const INTERNAL: u8 = 101;
 pub const MEANINGS: [(u8, &str); 5] = [
     (OK, "the run ended and was reported"),
     (FAIL_ON_MET, "it was, and --fail-on is met"),
-    (
-        USAGE,
-        "wrong usage, or a file that can't be read or written",
-    ),
-    (
-        3,
-        "a privilege or a kernel ability is missing; see `leakprobe doctor`",
-    ),
+    (USAGE, "wrong usage, or a file that can't be read or written"),
+    (3, "a privilege or a kernel ability is missing; see `leakprobe doctor`"),
     (4, "no such process"),
 ];
 
@@ -41,18 +35,12 @@ pub struct Failure {
 impl Failure {
     /// A file or option that can't be used: exit code 2.
     pub fn usage(error: impl Into<anyhow::Error>) -> Failure {
-        Failure {
-            code: USAGE,
-            error: error.into(),
-        }
+        Failure { code: USAGE, error: error.into() }
     }
 
     /// What should not happen: exit code 101, as any Rust program that gives up.
     pub fn internal(error: impl Into<anyhow::Error>) -> Failure {
-        Failure {
-            code: INTERNAL,
-            error: error.into(),
-        }
+        Failure { code: INTERNAL, error: error.into() }
     }
 
     /// The work panicked, and its message is already on stderr.
@@ -96,10 +84,7 @@ fn told(error: &anyhow::Error) -> String {
 
 impl From<SessionError> for Failure {
     fn from(error: SessionError) -> Failure {
-        Failure {
-            code: error.exit_code(),
-            error: error.into(),
-        }
+        Failure { code: error.exit_code(), error: error.into() }
     }
 }
 

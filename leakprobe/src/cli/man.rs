@@ -29,17 +29,11 @@ pub fn page() -> io::Result<Vec<u8>> {
     man.render_options_section(&mut page)?;
 
     section("COMMANDS").to_writer(&mut page)?;
-    for sub in command
-        .get_subcommands()
-        .filter(|sub| sub.get_name() != "help")
-    {
+    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
         subcommand(sub, &mut page)?;
     }
-    pairs(
-        "EXIT STATUS",
-        exit::MEANINGS.map(|(code, meaning)| (code.to_string(), meaning)),
-    )
-    .to_writer(&mut page)?;
+    pairs("EXIT STATUS", exit::MEANINGS.map(|(code, meaning)| (code.to_string(), meaning)))
+        .to_writer(&mut page)?;
     pairs("ENVIRONMENT", help::ENVIRONMENT).to_writer(&mut page)?;
     pairs("EXAMPLES", help::EXAMPLES).to_writer(&mut page)?;
     man.render_version_section(&mut page)?;

@@ -65,9 +65,7 @@ fn perform(request: Request) -> Result<u8, Failure> {
 
 fn print(bytes: &[u8]) -> Result<u8, Failure> {
     let mut stdout = Stdout::default();
-    (stdout.write_all(bytes))
-        .and_then(|()| stdout.flush())
-        .map_err(Failure::usage)?;
+    (stdout.write_all(bytes)).and_then(|()| stdout.flush()).map_err(Failure::usage)?;
     Ok(exit::OK)
 }
 

@@ -85,10 +85,7 @@ pub struct Outputs {
 impl Outputs {
     /// Checks each place. The error names the one that can't be written and the way out.
     pub fn check(wanted: Wanted, unfinished: &Unfinished) -> Result<Outputs, Failure> {
-        let mut outputs = Outputs {
-            stdout: None,
-            files: Vec::new(),
-        };
+        let mut outputs = Outputs { stdout: None, files: Vec::new() };
         let width = wanted.flamegraph_width;
         for (format, place) in [
             (Format::Json, wanted.json),
@@ -98,10 +95,9 @@ impl Outputs {
             match place {
                 None => {}
                 Some(Place::Stdout) => outputs.stdout = Some(format),
-                Some(Place::File(path)) => outputs.files.push((
-                    format,
-                    Destination::check(&path, unfinished).map_err(Failure::usage)?,
-                )),
+                Some(Place::File(path)) => outputs
+                    .files
+                    .push((format, Destination::check(&path, unfinished).map_err(Failure::usage)?)),
             }
         }
         Ok(outputs)

@@ -18,20 +18,14 @@ pub struct Progress {
 impl Progress {
     /// Shown only if stderr is a terminal and not `quiet`: log lines would run into it.
     pub fn new(quiet: bool) -> Progress {
-        Progress {
-            enabled: !quiet && io::stderr().is_terminal(),
-            shown: false,
-        }
+        Progress { enabled: !quiet && io::stderr().is_terminal(), shown: false }
     }
 
     /// Shows where the run stands.
     pub fn show(&mut self, snapshots: u64, waiting: u64, elapsed: Duration) {
         if self.enabled {
             self.shown = true;
-            write_stderr(&format!(
-                "{ERASE_LINE}{}",
-                line(snapshots, waiting, elapsed)
-            ));
+            write_stderr(&format!("{ERASE_LINE}{}", line(snapshots, waiting, elapsed)));
         }
     }
 
@@ -56,10 +50,7 @@ fn line(snapshots: u64, waiting: u64, elapsed: Duration) -> String {
         1 => "1 snapshot".to_owned(),
         n => format!("{n} snapshots"),
     };
-    format!(
-        "{} s, {snapshots}, {waiting} waiting (Ctrl-C ends and reports)",
-        elapsed.as_secs()
-    )
+    format!("{} s, {snapshots}, {waiting} waiting (Ctrl-C ends and reports)", elapsed.as_secs())
 }
 
 fn write_stderr(text: &str) {

@@ -55,22 +55,16 @@ pub enum Task {
 
 /// Reads the command line. The error is a usage error, or a help text that was asked for.
 pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Request, clap::Error> {
-    let Cli {
-        command,
-        watch,
-        report,
-        verbose,
-    } = Cli::try_parse_from(argv).map_err(point_at_pid)?;
+    let Cli { command, watch, report, verbose } =
+        Cli::try_parse_from(argv).map_err(point_at_pid)?;
     let task = match command {
         None => Task::Run {
             plan: run_plan(&watch, &report, verbose),
             wanted: wanted(report, watch.record.as_ref())?,
         },
-        Some(Command::Replay { file, report }) => Task::Replay {
-            plan: replay_plan(&report),
-            wanted: wanted(report, Some(&file))?,
-            file,
-        },
+        Some(Command::Replay { file, report }) => {
+            Task::Replay { plan: replay_plan(&report), wanted: wanted(report, Some(&file))?, file }
+        }
         Some(Command::Doctor { json }) => Task::Doctor { json },
         Some(Command::Completions { shell }) => Task::Completions(shell),
         Some(Command::Man) => Task::Man,
@@ -137,10 +131,8 @@ fn wanted(report: ReportArgs, other: Option<&PathBuf>) -> Result<Wanted, clap::E
         flamegraph: report.flamegraph,
         flamegraph_width: report.flamegraph_width.into(),
     };
-    let places: Vec<&Place> = [&wanted.json, &wanted.folded, &wanted.flamegraph]
-        .into_iter()
-        .flatten()
-        .collect();
+    let places: Vec<&Place> =
+        [&wanted.json, &wanted.folded, &wanted.flamegraph].into_iter().flatten().collect();
     for (i, place) in places.iter().enumerate() {
         let taken = places.iter().skip(i + 1).any(|later| later == place);
         if taken || other.is_some_and(|other| place.is_file(other)) {
@@ -215,10 +207,7 @@ mod tests {
     fn targets() {
         // Check that pids repeat, split at commas and lose their doubles.
         assert_eq!(plan("").targets, Targets::Machine);
-        assert_eq!(
-            plan("--pid 9,7 -p 8 --pid=7").targets,
-            Targets::Pids(vec![7, 8, 9])
-        );
+        assert_eq!(plan("--pid 9,7 -p 8 --pid=7").targets, Targets::Pids(vec![7, 8, 9]));
     }
 
     #[test]

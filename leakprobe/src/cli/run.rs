@@ -48,9 +48,9 @@ pub fn run(plan: Plan, wanted: Wanted) -> Result<u8, Failure> {
             // Not by returning: nothing may wait for the thread that is being abandoned.
             process::exit(i32::from(exit::ABORTED))
         }
-        Err(error) => Err(Failure::internal(
-            anyhow::Error::new(error).context("can't start the collector"),
-        )),
+        Err(error) => {
+            Err(Failure::internal(anyhow::Error::new(error).context("can't start the collector")))
+        }
     }
 }
 

@@ -36,9 +36,7 @@ pub fn guard<T: Send + 'static>(
     runtime.block_on(async {
         let mut signals = Signals::listen()?;
         let (done, finished) = oneshot::channel();
-        thread::Builder::new()
-            .name("session".to_owned())
-            .spawn(move || done.send(work()))?;
+        thread::Builder::new().name("session".to_owned()).spawn(move || done.send(work()))?;
         let mut finished = pin!(finished);
         tokio::select! {
             biased;
@@ -65,16 +63,12 @@ impl Signals {
     /// ignored.
     fn listen() -> io::Result<Signals> {
         let ignored = ignored();
-        [
-            SignalKind::interrupt(),
-            SignalKind::terminate(),
-            SignalKind::hangup(),
-        ]
-        .into_iter()
-        .filter(|kind| ignored & bit(*kind) == 0)
-        .map(signal)
-        .collect::<io::Result<_>>()
-        .map(Signals)
+        [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()]
+            .into_iter()
+            .filter(|kind| ignored & bit(*kind) == 0)
+            .map(signal)
+            .collect::<io::Result<_>>()
+            .map(Signals)
     }
 
     /// Waits for any of them.

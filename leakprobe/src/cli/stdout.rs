@@ -20,11 +20,7 @@ impl Stdout {
     /// Finds out whether a pipe's reader left, which a write would tell only when there is something
     /// to write: poll(2) answers POLLERR for a pipe without a reader.
     pub fn look_for_reader(&mut self) {
-        let mut stdout = libc::pollfd {
-            fd: libc::STDOUT_FILENO,
-            events: 0,
-            revents: 0,
-        };
+        let mut stdout = libc::pollfd { fd: libc::STDOUT_FILENO, events: 0, revents: 0 };
         // SAFETY: one pollfd is passed, and it lives through the call, which does not wait.
         let ready = unsafe { libc::poll(&mut stdout, 1, 0) };
         if ready == 1 && stdout.revents & libc::POLLERR != 0 {

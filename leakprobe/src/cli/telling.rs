@@ -56,11 +56,7 @@ impl Telling {
                 self.newest = Some(report.clone());
                 self.told = Told::Outdated;
             }
-            Event::Progress {
-                snapshots,
-                waiting,
-                elapsed,
-            } => {
+            Event::Progress { snapshots, waiting, elapsed } => {
                 self.stdout.look_for_reader();
                 self.progress.show(snapshots, waiting, elapsed);
             }

@@ -51,11 +51,7 @@ impl Temporary {
             match OpenOptions::new().write(true).create_new(true).open(&path) {
                 Ok(file) => {
                     unfinished.list().push(path.clone());
-                    return Ok(Temporary {
-                        file,
-                        path,
-                        unfinished: unfinished.clone(),
-                    });
+                    return Ok(Temporary { file, path, unfinished: unfinished.clone() });
                 }
                 // A run that was killed may have left one, and process ids come round again.
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists && attempt < 16 => attempt += 1,

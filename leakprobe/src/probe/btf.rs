@@ -65,11 +65,7 @@ impl<'a> Btf<'a> {
             starts.push(at as u32);
             at = at.checked_add(entry_size(types, at)?)?;
         }
-        Some(Btf {
-            types,
-            strings,
-            starts,
-        })
+        Some(Btf { types, strings, starts })
     }
 
     /// Byte offset of a member, by its path from a struct: `("task_struct", "se.sum_exec_runtime")`.
@@ -163,8 +159,7 @@ impl<'a> Btf<'a> {
 
     fn is_named(&self, at: u32, name: &str) -> bool {
         let rest = self.strings.get(at as usize..).unwrap_or(&[0xff]);
-        rest.strip_prefix(name.as_bytes())
-            .is_some_and(|rest| rest.first() == Some(&0))
+        rest.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first() == Some(&0))
     }
 }
 
@@ -286,23 +281,7 @@ mod tests {
     fn a_cycle_ends() {
         // Check that a struct that holds itself anonymously, and a typedef of itself, end.
         let bytes = file(
-            &[
-                1,
-                4 << 24 | 1,
-                8,
-                0,
-                1,
-                0,
-                1,
-                8 << 24,
-                2,
-                3,
-                4 << 24 | 1,
-                8,
-                1,
-                2,
-                0,
-            ],
+            &[1, 4 << 24 | 1, 8, 0, 1, 0, 1, 8 << 24, 2, 3, 4 << 24 | 1, 8, 1, 2, 0],
             b"\0s\0t\0",
         );
         let btf = Btf::parse(&bytes).unwrap();

@@ -23,10 +23,7 @@ pub fn clock_now() -> Clock {
 }
 
 fn read(clock: libc::clockid_t) -> u64 {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is valid for writes. The clocks read here exist on every kernel; if one did
     // not, the time would stay 0.
     unsafe { libc::clock_gettime(clock, &mut time) };
@@ -110,11 +107,7 @@ pub(super) struct Calibrator {
 
 impl Calibrator {
     pub(super) fn new() -> Self {
-        Calibrator {
-            least: i64::MIN,
-            most: i64::MAX,
-            used: 0,
-        }
+        Calibrator { least: i64::MIN, most: i64::MAX, used: 0 }
     }
 
     /// Takes in what the kernel said of the thread after a wake-up: its last arrival on a CPU and
@@ -159,10 +152,7 @@ impl Calibration {
         let latest = scheduler_ns.saturating_add_signed(self.most);
         let ago = self.at.saturating_sub(latest);
         let drift = (ago / 1_000_000).saturating_mul(self.drift_ppm);
-        (
-            Ns(earliest.saturating_sub(drift)),
-            Ns(latest.saturating_add(drift)),
-        )
+        (Ns(earliest.saturating_sub(drift)), Ns(latest.saturating_add(drift)))
     }
 }
 
@@ -181,11 +171,7 @@ mod tests {
         let mut calibrator = Calibrator::new();
         let truth = 1_000_000; // the scheduler's clock is this much behind
         for (due, woken, awake) in [(5_000, 9_000, 12_000), (50_000, 51_000, 60_000)] {
-            let wakeup = Wakeup {
-                due: truth + due,
-                awake: truth + awake,
-                switches: 7,
-            };
+            let wakeup = Wakeup { due: truth + due, awake: truth + awake, switches: 7 };
             calibrator.observe(wakeup, woken, 7);
             calibrator.observe(wakeup, woken + 100_000, 8);
         }
@@ -201,11 +187,7 @@ mod tests {
         assert_eq!(Calibrator::new().finish(), None);
         let mut calibrator = Calibrator::new();
         for arrival in [1_000, 9_000_000] {
-            let wakeup = Wakeup {
-                due: 10_000_000,
-                awake: 10_001_000,
-                switches: 1,
-            };
+            let wakeup = Wakeup { due: 10_000_000, awake: 10_001_000, switches: 1 };
             calibrator.observe(wakeup, arrival, 1);
         }
         assert_eq!(calibrator.finish(), None);
@@ -214,12 +196,7 @@ mod tests {
     #[test]
     fn long_ago_is_less_certain() {
         // Check that drift widens what is said of times long ago, and that no input overflows.
-        let calibration = Calibration {
-            least: -5,
-            most: 5,
-            at: 2_000_000_000_000,
-            drift_ppm: 10,
-        };
+        let calibration = Calibration { least: -5, most: 5, at: 2_000_000_000_000, drift_ppm: 10 };
         let (earliest, latest) = calibration.monotonic(1_000_000_000_000);
         assert_eq!(earliest, Ns(1_000_000_000_000 - 5 - 9_999_990));
         assert_eq!(latest, Ns(1_000_000_000_000 + 5 + 9_999_990));

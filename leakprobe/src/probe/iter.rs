@@ -55,11 +55,7 @@ impl IterTasks {
                     .to_owned(),
             );
         }
-        let tasks = IterTasks {
-            loaded,
-            reading,
-            memories: BTreeSet::new(),
-        };
+        let tasks = IterTasks { loaded, reading, memories: BTreeSet::new() };
         Ok((tasks, notes))
     }
 
@@ -75,9 +71,7 @@ impl IterTasks {
         if let Some(log) = &mut self.loaded.log {
             log.drain();
         }
-        Ok((records.iter())
-            .map(|record| self.reading.task(record, clock.suspended_ns))
-            .collect())
+        Ok((records.iter()).map(|record| self.reading.task(record, clock.suspended_ns)).collect())
     }
 
     /// The tasks of some processes and those that share memory with them.
@@ -123,10 +117,7 @@ impl IterTasks {
 
 /// Reads the iterator's file to its end.
 fn walk(loaded: &mut Loaded, mut found: impl FnMut(&TaskRecord)) -> Result<(), ProbeError> {
-    let failed = |source| ProbeError::Read {
-        from: "the task iterator",
-        source,
-    };
+    let failed = |source| ProbeError::Read { from: "the task iterator", source };
     let mut file = loaded.open_pass()?;
     let mut buffer = vec![0; BUFFER];
     let mut filled = 0;

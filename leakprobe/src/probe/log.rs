@@ -23,9 +23,7 @@ impl KernelLog {
 
     /// Connects the programs' log to this program's.
     pub(super) fn open(ebpf: &mut Ebpf) -> Result<Self, ProbeError> {
-        EbpfLogger::init(ebpf)
-            .map(KernelLog)
-            .map_err(|error| ProbeError::refused("its log", error))
+        EbpfLogger::init(ebpf).map(KernelLog).map_err(|error| ProbeError::refused("its log", error))
     }
 
     /// Hands on what was logged so far.

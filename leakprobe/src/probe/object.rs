@@ -54,9 +54,8 @@ impl Loaded {
         if !verbose {
             loader.map_max_entries(KernelLog::MAP, 4096); // the least that a ring buffer can have
         }
-        let mut ebpf = loader
-            .load(OBJECT)
-            .map_err(|error| ProbeError::refused("the BPF maps", error))?;
+        let mut ebpf =
+            loader.load(OBJECT).map_err(|error| ProbeError::refused("the BPF maps", error))?;
 
         let program = tasks_program(&mut ebpf)?;
         program
@@ -79,10 +78,7 @@ impl Loaded {
         watched: Option<(&[u32], &[u64])>,
         kernel_stacks: bool,
     ) -> Result<(), ProbeError> {
-        let mut filter = Filter {
-            mode: FILTER_NONE,
-            kernel_stacks: kernel_stacks as u32,
-        };
+        let mut filter = Filter { mode: FILTER_NONE, kernel_stacks: kernel_stacks as u32 };
         if let Some((pids, memories)) = watched {
             filter.mode = FILTER_WATCHED;
             self.watched.set(pids)?;
@@ -100,8 +96,7 @@ impl Loaded {
             .attach()
             .and_then(|id| program.take_link(id))
             .map_err(|error| ProbeError::refused("to attach the task iterator", error))?;
-        link.into_file()
-            .map_err(|error| ProbeError::refused("to open the task iterator", error))
+        link.into_file().map_err(|error| ProbeError::refused("to open the task iterator", error))
     }
 }
 
@@ -113,10 +108,7 @@ struct Watched<K: Pod> {
 
 impl<K: Pod + Ord> Watched<K> {
     fn new(map: HashMap<MapData, K, u32>) -> Self {
-        Watched {
-            map,
-            held: Vec::new(),
-        }
+        Watched { map, held: Vec::new() }
     }
 
     /// Makes the map hold exactly `keys`.
@@ -176,10 +168,7 @@ fn check_abi(bytes: &[u8]) -> Result<(), ProbeError> {
 }
 
 fn foreign(found: String) -> ProbeError {
-    ProbeError::ForeignAbi {
-        found,
-        expected: ABI_VERSION,
-    }
+    ProbeError::ForeignAbi { found, expected: ABI_VERSION }
 }
 
 #[cfg(test)]
@@ -203,10 +192,7 @@ mod tests {
             .unwrap();
         other[section.0 as usize] ^= 0xff;
         for bytes in [&other[..], b"", b"\x7fELF", &OBJECT[..OBJECT.len() / 2]] {
-            assert!(matches!(
-                check_abi(bytes),
-                Err(ProbeError::ForeignAbi { .. })
-            ));
+            assert!(matches!(check_abi(bytes), Err(ProbeError::ForeignAbi { .. })));
         }
     }
 }

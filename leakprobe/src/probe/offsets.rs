@@ -9,10 +9,7 @@ pub(super) const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
 /// Reads the running kernel's BTF file.
 pub(super) fn read_vmlinux() -> Result<Vec<u8>, ProbeError> {
-    std::fs::read(VMLINUX).map_err(|source| ProbeError::NoBtf {
-        path: VMLINUX,
-        source,
-    })
+    std::fs::read(VMLINUX).map_err(|source| ProbeError::NoBtf { path: VMLINUX, source })
 }
 
 /// Resolves every field that the BPF programs read; fields that this kernel may lack become
@@ -45,10 +42,9 @@ pub(super) fn resolve(btf: &Btf<'_>) -> Result<Offsets, ProbeError> {
         kernfs_node_id: btf.offset("kernfs_node", "id").unwrap_or(ABSENT),
         pid_level: find(btf, "pid", "level")?,
         pid_numbers: find(btf, "pid", "numbers")?,
-        upid_size: btf.size("upid").ok_or(ProbeError::NoMember {
-            structure: "upid",
-            member: "nr",
-        })?,
+        upid_size: btf
+            .size("upid")
+            .ok_or(ProbeError::NoMember { structure: "upid", member: "nr" })?,
         upid_nr: find(btf, "upid", "nr")?,
         upid_ns: find(btf, "upid", "ns")?,
         pid_namespace_inum: find(btf, "pid_namespace", "ns.inum")?,
@@ -59,8 +55,7 @@ pub(super) fn resolve(btf: &Btf<'_>) -> Result<Offsets, ProbeError> {
 }
 
 fn find(btf: &Btf<'_>, structure: &'static str, member: &'static str) -> Result<u32, ProbeError> {
-    btf.offset(structure, member)
-        .ok_or(ProbeError::NoMember { structure, member })
+    btf.offset(structure, member).ok_or(ProbeError::NoMember { structure, member })
 }
 
 #[cfg(test)]
@@ -85,10 +80,7 @@ mod tests {
             offsets.task_sum_exec,
             offsets.task_prev_sum_exec,
         ] {
-            assert!(
-                offset < size,
-                "{offset} is not inside a task_struct of {size} bytes"
-            );
+            assert!(offset < size, "{offset} is not inside a task_struct of {size} bytes");
         }
         assert_eq!(offsets.upid_nr, 0);
         assert!(offsets.upid_size >= 16);

@@ -104,10 +104,8 @@ impl Reading {
 }
 
 fn name(comm: &[u32; 4]) -> String {
-    let bytes: Vec<u8> = (comm.iter())
-        .flat_map(|word| word.to_le_bytes())
-        .take_while(|&byte| byte != 0)
-        .collect();
+    let bytes: Vec<u8> =
+        (comm.iter()).flat_map(|word| word.to_le_bytes()).take_while(|&byte| byte != 0).collect();
     String::from_utf8_lossy(&bytes).into_owned()
 }
 

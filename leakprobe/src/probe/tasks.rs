@@ -84,13 +84,7 @@ impl Source {
             Source::Iter(source) => (source.read(watch, &clock)?, source.is_calibrated()),
             Source::Proc(source) => (source.read(watch, &clock)?, false),
         };
-        Ok(TaskPass {
-            tasks,
-            began,
-            ended: clock::monotonic_now(),
-            clock,
-            calibrated,
-        })
+        Ok(TaskPass { tasks, began, ended: clock::monotonic_now(), clock, calibrated })
     }
 }
 

@@ -22,15 +22,9 @@ pub(super) fn answer(
 ) -> String {
     let leaked = of(sites, Verdict::Leaked);
     if leaked.count > 0 {
-        let mut text = format!(
-            "{} can never wake: {}",
-            leaked.noun(),
-            proved(snapshot, judgement, sites)
-        );
-        for (verdict, word) in [
-            (Verdict::Leaking, "at growing sites"),
-            (Verdict::Stuck, "stuck"),
-        ] {
+        let mut text =
+            format!("{} can never wake: {}", leaked.noun(), proved(snapshot, judgement, sites));
+        for (verdict, word) in [(Verdict::Leaking, "at growing sites"), (Verdict::Stuck, "stuck")] {
             let others = of(sites, verdict);
             if others.count > 0 {
                 text.push_str(&format!("; {} more {word}", others.count));
@@ -106,11 +100,7 @@ fn of_all(sites: &[Site]) -> Sum<'_> {
 }
 
 fn sum<'a>(sites: impl Iterator<Item = &'a Site>) -> Sum<'a> {
-    let mut sum = Sum {
-        count: 0,
-        oldest: 0.0,
-        kinds: BTreeSet::new(),
-    };
+    let mut sum = Sum { count: 0, oldest: 0.0, kinds: BTreeSet::new() };
     for site in sites {
         sum.count += site.count;
         sum.oldest = sum.oldest.max(site.oldest_seconds);
@@ -148,10 +138,7 @@ fn proved(snapshot: &Snapshot, judgement: &Judgement, sites: &[Site]) -> String 
     }
     let more = judgement.cycles.len().saturating_sub(TOLD);
     if more > 0 {
-        clauses.push(format!(
-            "{more} more cycle{}",
-            if more == 1 { "" } else { "s" }
-        ));
+        clauses.push(format!("{more} more cycle{}", if more == 1 { "" } else { "s" }));
     }
     let in_cycles: BTreeSet<usize> = judgement.cycles.iter().flatten().copied().collect();
     told += in_cycles.len();
@@ -187,10 +174,7 @@ fn proved(snapshot: &Snapshot, judgement: &Judgement, sites: &[Site]) -> String 
     }
     let more = gone.len().saturating_sub(TOLD);
     if more > 0 {
-        clauses.push(format!(
-            "{more} more owner{} gone",
-            if more == 1 { " is" } else { "s are" }
-        ));
+        clauses.push(format!("{more} more owner{} gone", if more == 1 { " is" } else { "s are" }));
     }
     let leaked = of(sites, Verdict::Leaked).count;
     let behind = leaked.saturating_sub(told as u64);
@@ -205,10 +189,7 @@ fn proved(snapshot: &Snapshot, judgement: &Judgement, sites: &[Site]) -> String 
 
 /// `T7 → mutex held by T9 → mutex held by T7`.
 fn chain(snapshot: &Snapshot, cycle: &[usize]) -> Option<String> {
-    let rows: Vec<&Row> = cycle
-        .iter()
-        .filter_map(|row| snapshot.rows.get(*row))
-        .collect();
+    let rows: Vec<&Row> = cycle.iter().filter_map(|row| snapshot.rows.get(*row)).collect();
     let first = rows.first()?;
     let mut text = short(first.waiter.kind, first.waiter.id);
     let next = rows.iter().skip(1).chain([first]);
@@ -247,13 +228,12 @@ fn held_by<'a>(snapshot: &'a Snapshot, row: &'a Row, holder: &Row) -> Option<&'a
 
 /// What `row` waits on that records who holds it.
 fn held<'a>(snapshot: &'a Snapshot, row: &'a Row) -> impl Iterator<Item = (&'a Object, Holder)> {
-    row.objects
-        .iter()
-        .filter_map(|ix| snapshot.objects.get(ix.0 as usize))
-        .filter_map(|object| match &object.owner {
+    row.objects.iter().filter_map(|ix| snapshot.objects.get(ix.0 as usize)).filter_map(|object| {
+        match &object.owner {
             Owner::Held { by, .. } => Some((object, *by)),
             _ => None,
-        })
+        }
+    })
 }
 
 /// `T7` for a thread, `G7` for a goroutine.

@@ -34,10 +34,7 @@ pub struct ReportOptions {
 
 impl Default for ReportOptions {
     fn default() -> Self {
-        ReportOptions {
-            all_waiters: false,
-            min_wait: Duration::from_secs(1),
-        }
+        ReportOptions { all_waiters: false, min_wait: Duration::from_secs(1) }
     }
 }
 
@@ -67,10 +64,7 @@ pub fn build(
             grade: judged.grade,
         };
         let index = *by_key.entry(key.clone()).or_insert_with(|| {
-            groups.push(Group {
-                key,
-                members: Vec::new(),
-            });
+            groups.push(Group { key, members: Vec::new() });
             groups.len() - 1
         });
         if let Some(group) = groups.get_mut(index) {
@@ -87,11 +81,7 @@ pub fn build(
             .then(b.oldest_seconds.total_cmp(&a.oldest_seconds))
             .then_with(|| (&a.id, &a.program).cmp(&(&b.id, &b.program)))
     });
-    let processes = snapshot
-        .processes
-        .iter()
-        .map(|p| process(snapshot, p))
-        .collect();
+    let processes = snapshot.processes.iter().map(|p| process(snapshot, p)).collect();
     let answer = answer::answer(snapshot, judgement, &sites, options.min_wait);
     Report {
         schema: SCHEMA.to_owned(),
@@ -142,10 +132,7 @@ fn program<'a>(snapshot: &'a Snapshot, row: &Row) -> &'a str {
 }
 
 fn pid(snapshot: &Snapshot, row: &Row) -> u32 {
-    snapshot
-        .processes
-        .get(row.waiter.process.0 as usize)
-        .map_or(0, |process| process.pid)
+    snapshot.processes.get(row.waiter.process.0 as usize).map_or(0, |process| process.pid)
 }
 
 fn site(
@@ -158,11 +145,7 @@ fn site(
     members.sort_by_key(|m| (std::cmp::Reverse(m.judged.age_ns.0), m.row.waiter.id));
     let (oldest, newest) = (members.first()?, members.last()?);
     let pids: BTreeSet<u32> = members.iter().map(|m| pid(snapshot, m.row)).collect();
-    let listed = if options.all_waiters {
-        members.len()
-    } else {
-        LISTED
-    };
+    let listed = if options.all_waiters { members.len() } else { LISTED };
     let rows: Vec<&Row> = members.iter().map(|m| m.row).collect();
     let (objects, object_index) = objects::collect(snapshot, &rows, listed, pids.len() > 1);
     let waiters = members
@@ -183,10 +166,8 @@ fn site(
     let exact = members.iter().all(|m| m.judged.age_ns.1.is_none());
     let total_ns: u128 = members.iter().map(|m| u128::from(m.judged.age_ns.0)).sum();
     let names = oldest.stack.identity.iter().map(String::as_str);
-    let mut stack = oldest
-        .row
-        .kernel_stack
-        .map_or_else(Vec::new, |ix| naming.stack(ix).frames.clone());
+    let mut stack =
+        oldest.row.kernel_stack.map_or_else(Vec::new, |ix| naming.stack(ix).frames.clone());
     stack.extend(oldest.stack.frames.iter().cloned());
     Some(Site {
         id: identity::site_id(group.key.kind.as_str(), group.key.reason, names),
@@ -200,20 +181,12 @@ fn site(
         oldest_seconds: seconds(oldest.judged.age_ns.0),
         newest_seconds: seconds(newest.judged.age_ns.0),
         total_seconds: total_ns as f64 / 1e9,
-        since: if exact {
-            SinceEntry::Exact
-        } else {
-            SinceEntry::Range
-        },
+        since: if exact { SinceEntry::Exact } else { SinceEntry::Range },
         program: group.key.program.to_owned(),
         stack,
         place: place_of(oldest),
         started_at: started_at(oldest, naming),
-        created_by: oldest
-            .row
-            .origin
-            .creation
-            .map(|ix| naming.stack(ix).frames.clone()),
+        created_by: oldest.row.origin.creation.map(|ix| naming.stack(ix).frames.clone()),
         labels: shared_labels(members),
         evidence: evidence::collect(members),
         waiters,
@@ -238,9 +211,7 @@ fn started_at(member: &Member, naming: &mut Naming) -> Option<FrameEntry> {
 
 fn shared_labels(members: &[Member]) -> BTreeMap<String, String> {
     let mut rest = members.iter();
-    let mut labels = rest
-        .next()
-        .map_or_else(BTreeMap::new, |m| m.row.labels.clone());
+    let mut labels = rest.next().map_or_else(BTreeMap::new, |m| m.row.labels.clone());
     for member in rest {
         labels.retain(|key, value| member.row.labels.get(key) == Some(value));
     }
@@ -251,11 +222,7 @@ fn process(snapshot: &Snapshot, process: &Process) -> ProcessEntry {
     ProcessEntry {
         pid: process.pid,
         ns_pid: process.ns_pid,
-        started: rfc3339(
-            snapshot
-                .clock
-                .unix_ns_of_boottime(process.start_boottime_ns),
-        ),
+        started: rfc3339(snapshot.clock.unix_ns_of_boottime(process.start_boottime_ns)),
         name: process.name.clone(),
         exe: process.exe.clone(),
         build_id: process.build_id.clone(),
@@ -298,8 +265,6 @@ fn seconds(ns: u64) -> f64 {
 
 /// RFC 3339 in UTC, to the millisecond.
 fn rfc3339(unix_ns: u64) -> String {
-    jiff::Timestamp::from_millisecond((unix_ns / 1_000_000) as i64).map_or_else(
-        |_| "1970-01-01T00:00:00Z".to_owned(),
-        |at| format!("{at:.3}"),
-    )
+    jiff::Timestamp::from_millisecond((unix_ns / 1_000_000) as i64)
+        .map_or_else(|_| "1970-01-01T00:00:00Z".to_owned(), |at| format!("{at:.3}"))
 }

@@ -74,9 +74,5 @@ fn lines(members: &[Member]) -> Option<Evidence> {
         .take(LISTED)
         .map(|((file, line), count)| (format!("{file}:{line}"), (*count).into()))
         .collect();
-    Some(Evidence {
-        rule: "lines".to_owned(),
-        text: format!("at {}", shown.join(", ")),
-        values,
-    })
+    Some(Evidence { rule: "lines".to_owned(), text: format!("at {}", shown.join(", ")), values })
 }

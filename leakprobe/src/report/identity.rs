@@ -59,15 +59,8 @@ pub(super) fn stable_name(function: &str) -> &str {
 
 /// `name` without its last compiler's suffix, if it has one.
 fn without_clone_suffix(name: &str) -> Option<&str> {
-    const WORDS: [&str; 7] = [
-        "part",
-        "constprop",
-        "isra",
-        "cold",
-        "llvm",
-        "lto_priv",
-        "localalias",
-    ];
+    const WORDS: [&str; 7] =
+        ["part", "constprop", "isra", "cold", "llvm", "lto_priv", "localalias"];
     let (head, last) = name.rsplit_once('.')?;
     if head.is_empty() {
         return None;

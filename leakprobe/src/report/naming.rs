@@ -50,10 +50,7 @@ impl<'a> Naming<'a> {
             return known.clone();
         }
         let snapshot = self.snapshot;
-        let raw = snapshot
-            .stacks
-            .get(index.0 as usize)
-            .map_or(&[][..], |stack| &stack.frames);
+        let raw = snapshot.stacks.get(index.0 as usize).map_or(&[][..], |stack| &stack.frames);
         let mut frames = Vec::with_capacity(raw.len());
         let mut identity = Vec::new();
         let mut key = Vec::new();
@@ -81,12 +78,8 @@ impl<'a> Naming<'a> {
         }
         let next = self.alike.len() as u32;
         let alike = *self.alike.entry(key).or_insert(next);
-        let named = Rc::new(NamedStack {
-            place: place::innermost(&frames),
-            frames,
-            identity,
-            alike,
-        });
+        let named =
+            Rc::new(NamedStack { place: place::innermost(&frames), frames, identity, alike });
         self.stacks.insert(index, named.clone());
         named
     }
@@ -96,21 +89,16 @@ impl<'a> Naming<'a> {
         match frame {
             Frame::At { module, offset } => self.in_module(*module, *offset),
             Frame::Kernel(address) => vec![self.in_kernel(*address)],
-            Frame::Named {
-                function,
-                file,
-                line,
-            } => vec![FrameEntry {
+            Frame::Named { function, file, line } => vec![FrameEntry {
                 function: function.clone(),
                 module: None,
                 file: file.clone(),
                 line: *line,
                 inlined: false,
             }],
-            Frame::Unknown { why, .. } => vec![FrameEntry {
-                function: why_unnamed(*why).to_owned(),
-                ..FrameEntry::default()
-            }],
+            Frame::Unknown { why, .. } => {
+                vec![FrameEntry { function: why_unnamed(*why).to_owned(), ..FrameEntry::default() }]
+            }
         }
     }
 
@@ -132,17 +120,11 @@ impl<'a> Naming<'a> {
                 ..FrameEntry::default()
             }];
         }
-        named
-            .iter()
-            .map(|named| entry(named, &module.path))
-            .collect()
+        named.iter().map(|named| entry(named, &module.path)).collect()
     }
 
     fn in_kernel(&mut self, address: u64) -> FrameEntry {
-        let named = self
-            .in_kernel
-            .entry(address)
-            .or_insert_with(|| self.names.in_kernel(address));
+        let named = self.in_kernel.entry(address).or_insert_with(|| self.names.in_kernel(address));
         match named {
             Some(named) => entry(named, "[kernel]"),
             None => FrameEntry {

@@ -26,25 +26,16 @@ pub(super) fn collect(
     most.sort_by_key(|(ix, n)| (std::cmp::Reverse(*n), *ix));
     let distinct = most.len() as u64;
     let shown: rustc_hash::FxHashSet<ObjectIx> = (most.iter().take(TOP).map(|(ix, _)| *ix))
-        .chain(
-            rows.iter()
-                .take(listed)
-                .flat_map(|row| row.objects.iter().copied()),
-        )
+        .chain(rows.iter().take(listed).flat_map(|row| row.objects.iter().copied()))
         .collect();
-    let mut objects = Objects {
-        distinct,
-        top: Vec::new(),
-    };
+    let mut objects = Objects { distinct, top: Vec::new() };
     let mut index = FxHashMap::default();
     for (ix, count) in most {
         if shown.contains(&ix)
             && let Some(object) = snapshot.objects.get(ix.0 as usize)
         {
             index.insert(ix, objects.top.len() as u32);
-            objects
-                .top
-                .push(entry(snapshot, object, count, several_processes));
+            objects.top.push(entry(snapshot, object, count, several_processes));
         }
     }
     (objects, index)

@@ -12,10 +12,7 @@ use super::FrameEntry;
 /// Index of the innermost frame of the program's own code.
 pub fn innermost(stack: &[FrameEntry]) -> Option<usize> {
     let library = library_frames(stack);
-    stack
-        .iter()
-        .zip(&library)
-        .position(|(frame, library)| !library && is_known(frame))
+    stack.iter().zip(&library).position(|(frame, library)| !library && is_known(frame))
 }
 
 /// Index of the outermost frame of the program's own code: a thread's start routine, `main`.
@@ -25,18 +22,13 @@ pub fn outermost(stack: &[FrameEntry]) -> Option<usize> {
         return None;
     }
     let library = library_frames(stack);
-    stack
-        .iter()
-        .zip(&library)
-        .rposition(|(frame, library)| !library && is_known(frame))
+    stack.iter().zip(&library).rposition(|(frame, library)| !library && is_known(frame))
 }
 
 /// For each frame whether it is in libc, in a runtime, in a language's library or in the kernel.
 pub fn library_frames(stack: &[FrameEntry]) -> Vec<bool> {
     // With libc in a file of its own, a `read` or `start` in the program is the program's.
-    let libc_is_a_file = stack
-        .iter()
-        .any(|f| module_of(f).is_some_and(libc::is_libc_file));
+    let libc_is_a_file = stack.iter().any(|f| module_of(f).is_some_and(libc::is_libc_file));
     let mut library: Vec<bool> = stack.iter().map(is_library_alone).collect();
     if !libc_is_a_file {
         for (index, frame) in stack.iter().enumerate() {

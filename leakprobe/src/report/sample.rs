@@ -32,10 +32,8 @@ impl Names for Table {
     }
 
     fn in_kernel(&mut self, address: u64) -> Option<Named> {
-        (address == 0xffff_ffff_8100_0000).then(|| Named {
-            function: "futex_wait_queue".to_owned(),
-            ..Named::default()
-        })
+        (address == 0xffff_ffff_8100_0000)
+            .then(|| Named { function: "futex_wait_queue".to_owned(), ..Named::default() })
     }
 }
 
@@ -51,25 +49,16 @@ impl Sample {
                     unix_ns: 1_700_000_000_000_000_000,
                     suspended_ns: 0,
                 },
-                host: Host {
-                    name: "box".to_owned(),
-                    kernel: "6.18.0".to_owned(),
-                },
+                host: Host { name: "box".to_owned(), kernel: "6.18.0".to_owned() },
                 processes: Vec::new(),
                 rows: Vec::new(),
                 objects: Vec::new(),
                 proofs: Vec::new(),
                 stacks: Vec::new(),
                 modules: Vec::new(),
-                health: Health {
-                    task_source: "iter/task".to_owned(),
-                    ..Health::default()
-                },
+                health: Health { task_source: "iter/task".to_owned(), ..Health::default() },
             },
-            judgement: Judgement {
-                snapshots: 1,
-                ..Judgement::default()
-            },
+            judgement: Judgement { snapshots: 1, ..Judgement::default() },
             names: Table::default(),
         }
     }
@@ -85,10 +74,7 @@ impl Sample {
             build_id: Some("abcd".to_owned()),
             cgroup: Some("/system.slice/waits.service".to_owned()),
             uid: Some(1000),
-            runtimes: vec![Runtime {
-                name: "glibc".to_owned(),
-                version: Some("2.36".to_owned()),
-            }],
+            runtimes: vec![Runtime { name: "glibc".to_owned(), version: Some("2.36".to_owned()) }],
             threads: 34,
             goroutines: None,
         });
@@ -105,28 +91,17 @@ impl Sample {
 
     pub(crate) fn frame(&mut self, text: &str) -> Frame {
         if text == "<cut>" {
-            return Frame::Unknown {
-                address: 0,
-                why: Unnamed::NoUnwindInfo,
-            };
+            return Frame::Unknown { address: 0, why: Unnamed::NoUnwindInfo };
         }
         if let Some((module, offset)) = text.split_once("+") {
             let offset = u64::from_str_radix(offset, 16).unwrap();
-            return Frame::At {
-                module: self.module(module),
-                offset,
-            };
+            return Frame::At { module: self.module(module), offset };
         }
         let (module, named) = text.split_once('!').unwrap();
-        let (function, source) = named
-            .split_once('|')
-            .map_or((named, None), |(f, s)| (f, Some(s)));
+        let (function, source) = named.split_once('|').map_or((named, None), |(f, s)| (f, Some(s)));
         let (file, line) = source.and_then(|s| s.split_once(':')).unzip();
         // An offset of its own for each name.
-        let offset = 0x1000
-            + text
-                .bytes()
-                .fold(0u64, |h, b| (h * 31 + u64::from(b)) % 0xf_ffff);
+        let offset = 0x1000 + text.bytes().fold(0u64, |h, b| (h * 31 + u64::from(b)) % 0xf_ffff);
         let index = self.module(module);
         let file_name = module.rsplit('/').next().unwrap().to_owned();
         let named = Named {
@@ -136,30 +111,16 @@ impl Sample {
             inlined: false,
         };
         self.names.named.insert((file_name, offset), vec![named]);
-        Frame::At {
-            module: index,
-            offset,
-        }
+        Frame::At { module: index, offset }
     }
 
     fn module(&mut self, path: &str) -> ModuleIx {
-        let path = if path.starts_with('/') {
-            path.to_owned()
-        } else {
-            format!("/lib/{path}")
-        };
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/lib/{path}") };
         let modules = &mut self.snapshot.modules;
-        let at = modules
-            .iter()
-            .position(|m| m.path == path)
-            .unwrap_or_else(|| {
-                modules.push(Module {
-                    path,
-                    build_id: Some("abcd".to_owned()),
-                    deleted: false,
-                });
-                modules.len() - 1
-            });
+        let at = modules.iter().position(|m| m.path == path).unwrap_or_else(|| {
+            modules.push(Module { path, build_id: Some("abcd".to_owned()), deleted: false });
+            modules.len() - 1
+        });
         ModuleIx(at as u32)
     }
 
@@ -177,13 +138,7 @@ impl Sample {
             ]),
             _ => BTreeMap::new(),
         };
-        self.snapshot.objects.push(Object {
-            process,
-            kind,
-            address,
-            detail,
-            owner,
-        });
+        self.snapshot.objects.push(Object { process, kind, address, detail, owner });
         ObjectIx(self.snapshot.objects.len() as u32 - 1)
     }
 
@@ -199,25 +154,12 @@ impl Sample {
     ) -> &mut Judged {
         let began = Ns(self.snapshot.ended.0 - age_ms * 1_000_000);
         self.snapshot.rows.push(Row {
-            waiter: Waiter {
-                process,
-                kind: WaiterKind::Thread,
-                id: tid,
-                ns_id: tid,
-                birth: tid,
-            },
+            waiter: Waiter { process, kind: WaiterKind::Thread, id: tid, ns_id: tid, birth: tid },
             name: format!("w{tid}"),
             seen: self.snapshot.ended,
             state: State::Sleeping,
-            stay: Stay {
-                token: 1,
-                certain: true,
-            },
-            since: Since {
-                earliest: began,
-                latest: began,
-                source: SinceSource::Accounting,
-            },
+            stay: Stay { token: 1, certain: true },
+            since: Since { earliest: began, latest: began, source: SinceSource::Accounting },
             until: Timeout::Never,
             reason: reason.to_owned(),
             objects: objects.to_vec(),
@@ -240,33 +182,20 @@ impl Sample {
     }
 
     pub(crate) fn report(&mut self) -> Report {
-        build(
-            &self.snapshot,
-            &self.judgement,
-            &mut self.names,
-            &ReportOptions::default(),
-        )
+        build(&self.snapshot, &self.judgement, &mut self.names, &ReportOptions::default())
     }
 }
 
 /// A mutex held by thread `id`.
 pub(crate) fn held_by(id: u64, alive: bool) -> Owner {
     Owner::Held {
-        by: Holder {
-            kind: WaiterKind::Thread,
-            id,
-            alive: Some(alive),
-        },
+        by: Holder { kind: WaiterKind::Thread, id, alive: Some(alive) },
         terms: Terms::OwnerMustRelease,
     }
 }
 
 pub(crate) fn evidence(rule: &str, text: &str) -> Evidence {
-    Evidence {
-        rule: rule.to_owned(),
-        text: text.to_owned(),
-        values: BTreeMap::new(),
-    }
+    Evidence { rule: rule.to_owned(), text: text.to_owned(), values: BTreeMap::new() }
 }
 
 impl Judged {
@@ -298,14 +227,7 @@ pub(crate) fn deadlock() -> Sample {
     let busy = s.object(p, ObjectKind::Mutex, 0x5555_0000_1000, held_by(4250, true));
     let at = stack(&mut s, &lock, &["take|waits.c:31", "worker|waits.c:77"]);
     for n in 0..10 {
-        s.thread(
-            p,
-            4260 + n,
-            "pthread_mutex_lock",
-            at,
-            &[busy],
-            192_400 - n * 1_000,
-        );
+        s.thread(p, 4260 + n, "pthread_mutex_lock", at, &[busy], 192_400 - n * 1_000);
     }
     let cond = s.object(p, ObjectKind::Condvar, 0x5555_0000_2000, Owner::None);
     let at = stack(
@@ -316,22 +238,17 @@ pub(crate) fn deadlock() -> Sample {
     for n in 0..10 {
         s.thread(p, 4270 + n, "pthread_cond_wait", at, &[cond], 191_000 - n);
     }
-    let at = stack(
-        &mut s,
-        &["read"],
-        &["drain|waits.c:55", "worker|waits.c:81"],
-    );
+    let at = stack(&mut s, &["read"], &["drain|waits.c:55", "worker|waits.c:81"]);
     for n in 0..5 {
         let pipe = s.object(p, ObjectKind::Pipe, 5 + n, Owner::None);
         s.thread(p, 4280 + n, "read", at, &[pipe], 190_000);
     }
     let orphan = s.object(p, ObjectKind::Mutex, 0x5555_0000_3000, held_by(4251, false));
     let at = stack(&mut s, &lock, &["inherit|waits.c:90", "heir|waits.c:93"]);
-    s.thread(p, 4290, "pthread_mutex_lock", at, &[orphan], 189_000)
-        .leaked(
-            "owner_gone",
-            "waits without timeout for mutex 0x555500003000, whose owner T4251 has exited",
-        );
+    s.thread(p, 4290, "pthread_mutex_lock", at, &[orphan], 189_000).leaked(
+        "owner_gone",
+        "waits without timeout for mutex 0x555500003000, whose owner T4251 has exited",
+    );
     let a = s.object(p, ObjectKind::Mutex, 0x5555_0000_4000, held_by(4292, true));
     let b = s.object(p, ObjectKind::Mutex, 0x5555_0000_5000, held_by(4291, true));
     let text = "T4291 → mutex 0x555500004000 held by T4292 → mutex 0x555500005000 held by T4291";
@@ -340,8 +257,7 @@ pub(crate) fn deadlock() -> Sample {
         (4292, b, ["lock_ba|waits.c:105", "right|waits.c:115"]),
     ] {
         let at = stack(&mut s, &lock, &own);
-        s.thread(p, tid, "pthread_mutex_lock", at, &[object], 188_000)
-            .leaked("owner_cycle", text);
+        s.thread(p, tid, "pthread_mutex_lock", at, &[object], 188_000).leaked("owner_cycle", text);
     }
     let n = s.snapshot.rows.len();
     s.judgement.cycles.push(vec![n - 2, n - 1]);

@@ -32,19 +32,12 @@ fn sites_merge_across_processes() {
         report.sites[0].evidence,
         vec![{
             let mut lines = evidence("lines", "at a.c:10 (2), a.c:20 (2)");
-            lines.values = [
-                ("a.c:10".to_owned(), 2.into()),
-                ("a.c:20".to_owned(), 2.into()),
-            ]
-            .into();
+            lines.values =
+                [("a.c:10".to_owned(), 2.into()), ("a.c:20".to_owned(), 2.into())].into();
             lines
         }]
     );
-    assert!(
-        s.names.asked.values().all(|n| *n == 1),
-        "{:?}",
-        s.names.asked
-    );
+    assert!(s.names.asked.values().all(|n| *n == 1), "{:?}", s.names.asked);
 }
 
 #[test]
@@ -60,16 +53,8 @@ fn verdicts_of_one_site_share_its_id() {
     s.judgement.rows[1].verdict = Verdict::Stuck;
     let report = s.report();
     let verdicts: Vec<Verdict> = report.sites.iter().map(|site| site.verdict).collect();
-    assert_eq!(
-        verdicts,
-        [Verdict::Leaked, Verdict::Stuck, Verdict::Waiting]
-    );
-    assert!(
-        report
-            .sites
-            .iter()
-            .all(|site| site.id == report.sites[0].id)
-    );
+    assert_eq!(verdicts, [Verdict::Leaked, Verdict::Stuck, Verdict::Waiting]);
+    assert!(report.sites.iter().all(|site| site.id == report.sites[0].id));
 }
 
 #[test]
@@ -88,17 +73,7 @@ fn the_id_forgets_what_a_release_changes() {
     };
     let same = |_: &mut Sample, _: &mut Row| {};
     let plain = id(&["libc.so.6!read", "/srv/x!take|x.c:1", "/srv/x+10"], same);
-    assert_eq!(
-        plain,
-        id(
-            &[
-                "libc.so.6!read@@V2",
-                "/srv/x!take.part.0|x.c:7",
-                "/srv/x+20"
-            ],
-            same
-        )
-    );
+    assert_eq!(plain, id(&["libc.so.6!read@@V2", "/srv/x!take.part.0|x.c:7", "/srv/x+20"], same));
     assert_eq!(
         plain,
         id(&["libc.so.6!read", "/srv/x!take", "/srv/x+10"], |s, row| {
@@ -110,10 +85,7 @@ fn the_id_forgets_what_a_release_changes() {
             row.origin.creation = Some(StackIx(1));
         })
     );
-    assert_ne!(
-        plain,
-        id(&["libc.so.6!read", "/srv/x!give", "/srv/x+10"], same)
-    );
+    assert_ne!(plain, id(&["libc.so.6!read", "/srv/x!give", "/srv/x+10"], same));
 }
 
 #[test]
@@ -121,10 +93,7 @@ fn ranking() {
     // Check that sites are ordered by verdict, then number, then age, and list their oldest 20.
     let mut s = Sample::new();
     let p = s.process(1, "x", "/srv/x");
-    for (index, (count, age)) in [(1, 9_000), (30, 2_000), (1, 10_000)]
-        .into_iter()
-        .enumerate()
-    {
+    for (index, (count, age)) in [(1, 9_000), (30, 2_000), (1, 10_000)].into_iter().enumerate() {
         let at = s.stack(&["libc.so.6!read", &format!("/srv/x!f{index}")]);
         for tid in 0..count {
             s.thread(p, 100 * index as u64 + tid, "read", at, &[], age + tid);
@@ -132,9 +101,8 @@ fn ranking() {
     }
     s.judgement.rows[0].verdict = Verdict::Stuck;
     let report = s.report();
-    let places: Vec<_> = (report.sites.iter())
-        .map(|site| site.place.as_ref().unwrap().function.as_str())
-        .collect();
+    let places: Vec<_> =
+        (report.sites.iter()).map(|site| site.place.as_ref().unwrap().function.as_str()).collect();
     assert_eq!(places, ["f0", "f1", "f2"]);
     assert_eq!(report.sites[1].waiters.len(), 20);
     assert_eq!(report.sites[1].waiters[0].id, "129");
@@ -178,10 +146,7 @@ fn starts_and_cuts() {
     s.thread(p, 1, "read", whole, &[], 2_000);
     s.thread(p, 2, "read", cut, &[], 1_000);
     let report = s.report();
-    assert_eq!(
-        report.sites[0].started_at.as_ref().unwrap().function,
-        "begin"
-    );
+    assert_eq!(report.sites[0].started_at.as_ref().unwrap().function, "begin");
     assert_eq!(report.sites[1].started_at, None);
     assert_eq!(report.sites[1].stack[2].function, "<no unwind information>");
 }
@@ -191,10 +156,7 @@ fn first_lines() {
     // Check the answer for each kind of outcome.
     let mut s = Sample::new();
     let p = s.process(1, "x", "/srv/x");
-    assert_eq!(
-        s.report().answer,
-        "nothing has been blocked for longer than 1.0 s"
-    );
+    assert_eq!(s.report().answer, "nothing has been blocked for longer than 1.0 s");
     s.snapshot.health.count(Cause::ProcessesDenied);
     assert_eq!(
         s.report().answer,
@@ -220,8 +182,7 @@ fn first_lines() {
         s.report().answer,
         "1 thread can never wake: T5 waits for a mutex whose owner T3 is gone"
     );
-    s.thread(p, 6, "pthread_mutex_lock", at, &[mutex], 2_000)
-        .leaked("owner_gone", "gone");
+    s.thread(p, 6, "pthread_mutex_lock", at, &[mutex], 2_000).leaked("owner_gone", "gone");
     assert_eq!(
         s.report().answer,
         "2 threads can never wake: 2 wait for a mutex whose owner T3 is gone"
@@ -249,10 +210,7 @@ fn cycles_of_any_length() {
         s.judgement.cycles.push((0..n as usize).collect());
         s.report().answer
     };
-    assert_eq!(
-        ring(1, 0),
-        "1 thread can never wake: T0 → mutex held by T0 itself"
-    );
+    assert_eq!(ring(1, 0), "1 thread can never wake: T0 → mutex held by T0 itself");
     assert_eq!(
         ring(2, 3),
         "5 threads can never wake: T0 → mutex held by T1 → mutex held by T0; 3 wait behind them"

@@ -83,11 +83,6 @@ impl Assembly {
         });
     }
 
-    /// The objects so far; rows point into it.
-    pub fn objects(&self) -> &[Object] {
-        &self.objects.values
-    }
-
     /// Everything but the rows' files: objects, stacks, modules.
     pub fn finish(self) -> (Vec<Row>, Vec<Object>, Vec<Stack>, Vec<Module>) {
         (self.rows, self.objects.values, self.stacks.values, self.modules.values)

@@ -103,16 +103,18 @@ fn open(wanted: &Wanted) -> Result<Watched, ProcessError> {
 
 /// The stack of each wait: the known ones as they are, the others unwound together.
 fn stacks(watched: &mut Watched, wanted: &Wanted) -> Vec<Arc<RawStack>> {
-    let unknown = wanted.waits.iter().filter(|(_, known)| known.is_none());
+    let new = wanted.waits.iter().filter(|(_, known)| known.is_none());
     let starts: Vec<ThreadStart> =
-        unknown.map(|(task, _)| ThreadStart { registers: task.registers }).collect();
+        new.filter_map(|(task, _)| Some(ThreadStart { registers: task.registers? })).collect();
     let unwound = watched.unwinder.unwind(&watched.target, &starts, wanted.deadline);
     let mut unwound = unwound.into_iter().map(Arc::new);
-    let mut next = || {
-        let frame = RawFrame::Unknown { address: 0, why: Unnamed::OutOfTime };
-        unwound.next().unwrap_or_else(|| Arc::new(vec![frame]))
+    let ended = |why| Arc::new(vec![RawFrame::Unknown { address: 0, why }]);
+    let mut stack = |(task, known): &(Task, Option<Arc<RawStack>>)| match (known, task.registers) {
+        (Some(known), _) => known.clone(),
+        (None, Some(_)) => unwound.next().unwrap_or_else(|| ended(Unnamed::OutOfTime)),
+        (None, None) => ended(Unnamed::NoRegisters),
     };
-    wanted.waits.iter().map(|(_, known)| known.clone().unwrap_or_else(&mut next)).collect()
+    wanted.waits.iter().map(&mut stack).collect()
 }
 
 impl Watched {

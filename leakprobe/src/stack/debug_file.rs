@@ -57,8 +57,7 @@ pub(super) fn check(file: &File, sections: &Sections) -> Result<(), &'static str
 
 /// Whether only root can have written the file.
 fn from_the_system(file: &File) -> bool {
-    file.metadata()
-        .is_ok_and(|meta| meta.uid() == 0 && meta.mode() & 0o022 == 0)
+    file.metadata().is_ok_and(|meta| meta.uid() == 0 && meta.mode() & 0o022 == 0)
 }
 
 /// The size of a compressed section's contents. It is inflated once to be sure that it says the
@@ -67,8 +66,7 @@ fn inflated_size(file: &File, section: &Section) -> Result<u64, &'static str> {
     const UNREADABLE: &str = "its compressed sections can't be read";
     // Elf64_Chdr: type, reserved, size, alignment.
     let mut header = [0; 24];
-    file.fill(&mut header, section.offset)
-        .map_err(|_| UNREADABLE)?;
+    file.fill(&mut header, section.offset).map_err(|_| UNREADABLE)?;
     let [k0, k1, k2, k3, _, _, _, _, size @ ..] = header;
     if u32::from_le_bytes([k0, k1, k2, k3]) != elf::ELFCOMPRESS_ZLIB {
         return Err("it is compressed otherwise than with zlib");

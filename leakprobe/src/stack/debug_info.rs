@@ -74,11 +74,7 @@ impl DebugInfo {
         last: bool,
         until: Instant,
     ) -> Result<Vec<Frames>, Failure> {
-        let lookup = Lookup {
-            file,
-            addresses,
-            last,
-        };
+        let lookup = Lookup { file, addresses, last };
         self.requests.send(lookup).map_err(|_| Failure::Stuck)?;
         let wait = until.saturating_duration_since(Instant::now());
         match self.answers.recv_timeout(wait) {
@@ -157,12 +153,7 @@ fn frames(symbolized: Symbolized<'_>) -> Frames {
     if symbol.size.is_none() {
         return Frames::default();
     }
-    let Sym {
-        name,
-        code_info,
-        inlined,
-        ..
-    } = symbol;
+    let Sym { name, code_info, inlined, .. } = symbol;
     let place = |info: Option<&blazesym::symbolize::CodeInfo<'_>>| {
         let file = info.map(|info| printable(&info.to_path().to_string_lossy()));
         let line = info.and_then(|info| info.line).filter(|&line| line > 0);
@@ -186,8 +177,5 @@ fn frames(symbolized: Symbolized<'_>) -> Frames {
         line,
         inlined: false,
     });
-    Frames {
-        named,
-        linkage_name: name.starts_with("_Z") || name.starts_with("_R"),
-    }
+    Frames { named, linkage_name: name.starts_with("_Z") || name.starts_with("_R") }
 }

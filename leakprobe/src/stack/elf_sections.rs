@@ -168,8 +168,5 @@ pub(super) fn read_name(file: &impl ReadAt, table: u64, index: u32, limit: usize
 }
 
 fn bad() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        "not a 64-bit little-endian ELF file",
-    )
+    io::Error::new(io::ErrorKind::InvalidData, "not a 64-bit little-endian ELF file")
 }

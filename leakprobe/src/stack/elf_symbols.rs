@@ -66,13 +66,7 @@ struct Alias {
 /// memory: ask for many at once.
 pub(super) fn find<F: ReadAt>(files: &[(&F, &Sections)], addresses: &[u64]) -> Vec<Option<Symbol>> {
     let mut wanted: Vec<Wanted> = (addresses.iter())
-        .map(|&address| Wanted {
-            address,
-            start: 0,
-            names: Vec::new(),
-            nearest: 0,
-            label: None,
-        })
+        .map(|&address| Wanted { address, start: 0, names: Vec::new(), nearest: 0, label: None })
         .collect();
     let mut matches_left = MAX_MATCHES;
     for (file, &(bytes, sections)) in files.iter().enumerate() {
@@ -166,12 +160,7 @@ impl Function {
                 .min(section.address.saturating_add(section.size)),
             true => start.saturating_add(1),
         };
-        Some(Self {
-            start,
-            end,
-            sizeless,
-            label,
-        })
+        Some(Self { start, end, sizeless, label })
     }
 
     /// Offers it to each wanted address that it may name.
@@ -211,9 +200,8 @@ fn best<F: ReadAt>(files: &[(&F, &Sections)], wanted: &Wanted) -> Option<Symbol>
         let name = read_name(*file, alias.strings, alias.name, MAX_RAW_NAME);
         (!name.is_empty()).then_some(name)
     };
-    let mut names: Vec<(&Alias, Vec<u8>)> = (wanted.names.iter())
-        .filter_map(|alias| Some((alias, name(alias)?)))
-        .collect();
+    let mut names: Vec<(&Alias, Vec<u8>)> =
+        (wanted.names.iter()).filter_map(|alias| Some((alias, name(alias)?))).collect();
     names.sort_by_cached_key(|(alias, name)| {
         preference(&String::from_utf8_lossy(name), alias.local, alias.weak)
     });
@@ -226,8 +214,5 @@ fn best<F: ReadAt>(files: &[(&F, &Sections)], wanted: &Wanted) -> Option<Symbol>
         return None;
     }
     let name = name(alias)?;
-    Some(Symbol {
-        name,
-        covers: false,
-    })
+    Some(Symbol { name, covers: false })
 }

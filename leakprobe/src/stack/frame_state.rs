@@ -24,9 +24,9 @@ pub(super) enum Value {
 impl Value {
     fn plus(self, offset: i64) -> Self {
         match self {
-            Value::Address(origin, at) => at
-                .checked_add(offset)
-                .map_or(Value::Unknown, |at| Value::Address(origin, at)),
+            Value::Address(origin, at) => {
+                at.checked_add(offset).map_or(Value::Unknown, |at| Value::Address(origin, at))
+            }
             _ => Value::Unknown,
         }
     }
@@ -87,10 +87,7 @@ impl State {
     /// The state after `instruction`, which is neither jump nor return. Calls leave rsp and rbp as
     /// they found them.
     pub fn after(mut self, instruction: &Instruction, info: &mut InstructionInfoFactory) -> Self {
-        if matches!(
-            instruction.flow_control(),
-            FlowControl::Call | FlowControl::IndirectCall
-        ) {
+        if matches!(instruction.flow_control(), FlowControl::Call | FlowControl::IndirectCall) {
             self.r11 = Value::Unknown;
             self.compared = false;
             return self;

@@ -75,9 +75,7 @@ fn demangle(name: &str) -> Option<String> {
         return None;
     }
     let symbol = cpp_demangle::Symbol::new(name).ok()?;
-    let options = cpp_demangle::DemangleOptions::new()
-        .no_params()
-        .no_return_type();
+    let options = cpp_demangle::DemangleOptions::new().no_params().no_return_type();
     // A full buffer also ends in an error: what was written until then is still a name.
     let written = symbol.structured_demangle(&mut out, &options);
     if written.is_err() && !out.full {
@@ -150,20 +148,14 @@ mod tests {
         assert_eq!(cleaned("worker.constprop.0"), "worker");
         assert_eq!(cleaned("worker.part.0.isra.0.cold"), "worker");
         assert_eq!(cleaned("a.b"), "a.b");
-        assert_eq!(
-            cleaned("_ZN3std9panicking3try17h0123456789abcdefE"),
-            "std::panicking::try"
-        );
+        assert_eq!(cleaned("_ZN3std9panicking3try17h0123456789abcdefE"), "std::panicking::try");
         assert_eq!(
             cleaned(
                 "_ZN4core3ops8function6FnOnce9call_once28_$u7b$$u7b$closure$u7d$$u7d$17h0123456789abcdefE.llvm.123"
             ),
             "core::ops::function::FnOnce::call_once::{{closure}}"
         );
-        assert_eq!(
-            cleaned("_RNvCskwGfYPst2Cb_3foo16example_function"),
-            "foo::example_function"
-        );
+        assert_eq!(cleaned("_RNvCskwGfYPst2Cb_3foo16example_function"), "foo::example_function");
         assert_eq!(cleaned("_ZN4Pool4waitEiPKc"), "Pool::wait");
         assert_eq!(
             cleaned("_ZNKSt6vectorIiSaIiEE4sizeEv@@GLIBCXX_3.4"),
@@ -189,11 +181,8 @@ mod tests {
         let best = |names: &[(&'static str, bool, bool)]| {
             (names.iter().min_by_key(|(n, l, w)| preference(n, *l, *w))).map(|n| n.0)
         };
-        let read = [
-            ("__GI___libc_read", true, false),
-            ("__read", false, false),
-            ("read", false, true),
-        ];
+        let read =
+            [("__GI___libc_read", true, false), ("__read", false, false), ("read", false, true)];
         assert_eq!(best(&read), Some("read"));
         let wait = [
             ("___pthread_cond_wait", true, false),

@@ -50,10 +50,7 @@ impl Kallsyms {
     /// Reads a list in the format of /proc/kallsyms: `ADDRESS TYPE NAME [MODULE]` (kernel
     /// kernel/kallsyms.c, `s_show`).
     pub fn read(list: impl Read) -> Result<Self, KallsymsError> {
-        let mut kernel = Self {
-            functions: Vec::new(),
-            names: String::new(),
-        };
+        let mut kernel = Self { functions: Vec::new(), names: String::new() };
         let mut hidden = false;
         let mut line = Vec::new();
         let mut list = BufReader::with_capacity(64 << 10, list.take(MAX_BYTES));
@@ -84,11 +81,7 @@ impl Kallsyms {
             };
         }
         let names = &kernel.names;
-        let name = |f: &Function| {
-            names
-                .get(f.name as usize..f.name_end as usize)
-                .unwrap_or("")
-        };
+        let name = |f: &Function| names.get(f.name as usize..f.name_end as usize).unwrap_or("");
         (kernel.functions).sort_by_cached_key(|f| (f.start, preference(name(f), false, false)));
         kernel.functions.dedup_by_key(|f| f.start);
         Ok(kernel)
@@ -102,8 +95,7 @@ impl Kallsyms {
         if address - function.start >= MAX_FUNCTION {
             return None;
         }
-        self.names
-            .get(function.name as usize..function.name_end as usize)
+        self.names.get(function.name as usize..function.name_end as usize)
     }
 }
 
@@ -143,13 +135,7 @@ ffffffff81000200 D some_data\nffffffff81000180 t do_wait\tnot\x07ok\nffffffffc00
     #[test]
     fn hidden_addresses_are_said() {
         let zeros = "0000000000000000 T _text\n0000000000000000 T start\n";
-        assert!(matches!(
-            Kallsyms::read(zeros.as_bytes()),
-            Err(KallsymsError::Hidden)
-        ));
-        assert!(matches!(
-            Kallsyms::read(&b""[..]),
-            Err(KallsymsError::Unreadable(_))
-        ));
+        assert!(matches!(Kallsyms::read(zeros.as_bytes()), Err(KallsymsError::Hidden)));
+        assert!(matches!(Kallsyms::read(&b""[..]), Err(KallsymsError::Unreadable(_))));
     }
 }

@@ -17,6 +17,7 @@ mod prologue;
 #[cfg(test)]
 mod prologue_agreement;
 mod symbolize;
+mod unwind;
 
 pub use call_site::{Call, preceded_by_call};
 pub use kallsyms::{Kallsyms, KallsymsError};
@@ -24,3 +25,4 @@ pub use names::{Named, Names};
 pub use perf_map::PerfMap;
 pub use prologue::{Base, CallerFp, FrameLayout, frame_layout, stack_depth};
 pub use symbolize::{SymbolizeOptions, Symbolizer};
+pub use unwind::{RawFrame, RawStack, ThreadStart, Unwinder};

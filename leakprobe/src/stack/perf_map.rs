@@ -84,8 +84,7 @@ impl PerfMap {
             .take(MAX_STEPS)
             .filter(|function| address < function.end)
             .max_by_key(|function| function.line)?;
-        self.names
-            .get(function.name as usize..function.name_end as usize)
+        self.names.get(function.name as usize..function.name_end as usize)
     }
 
     fn push(&mut self, line: &[u8], number: u32) {

@@ -112,13 +112,7 @@ impl Function<'_> {
         let mut reached = FxHashMap::<u64, Reached>::default();
         let mut after_noreturn = None;
         let mut todo = vec![self.start];
-        reached.insert(
-            self.start,
-            Reached {
-                state: State::start(),
-                after_call: None,
-            },
-        );
+        reached.insert(self.start, Reached { state: State::start(), after_call: None });
         while let Some(at) = todo.pop() {
             let (Some(here), Some(instruction)) = (reached.get(&at), self.decode(at)) else {
                 continue;
@@ -198,9 +192,5 @@ fn layout_from_entry(state: State) -> Option<FrameLayout> {
         (_, Some(below)) => CallerFp::Saved(below),
         _ => CallerFp::Unknown,
     };
-    Some(FrameLayout {
-        base,
-        to_return_address,
-        caller_fp,
-    })
+    Some(FrameLayout { base, to_return_address, caller_fp })
 }

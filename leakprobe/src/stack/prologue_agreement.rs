@@ -32,9 +32,7 @@ fn compare(path: &Path, every: usize, whole_text: bool) -> Agreement {
     let section = |name| file.section_by_name(name).unwrap();
     let (text, frames) = (section(".text"), section(".eh_frame"));
     let (text_at, code) = (text.address(), text.data().unwrap());
-    let bases = BaseAddresses::default()
-        .set_text(text_at)
-        .set_eh_frame(frames.address());
+    let bases = BaseAddresses::default().set_text(text_at).set_eh_frame(frames.address());
     let eh_frame = EhFrame::new(frames.data().unwrap(), LittleEndian);
     let mut agreement = Agreement::default();
     let mut entries = eh_frame.entries(&bases);
@@ -44,9 +42,8 @@ fn compare(path: &Path, every: usize, whole_text: bool) -> Agreement {
         let CieOrFde::Fde(partial) = entry else {
             continue;
         };
-        let fde = partial
-            .parse(|section, bases, offset| section.cie_from_offset(bases, offset))
-            .unwrap();
+        let fde =
+            partial.parse(|section, bases, offset| section.cie_from_offset(bases, offset)).unwrap();
         nth += 1;
         let (start, end) = (fde.initial_address(), fde.end_address());
         if nth % every != 0 || fde.cie().is_signal_trampoline() {
@@ -60,22 +57,15 @@ fn compare(path: &Path, every: usize, whole_text: bool) -> Agreement {
         };
         let mut row_at = |at: u64| {
             let row = fde.unwind_info_for_address(&eh_frame, &bases, &mut context, at);
-            row.ok()
-                .map(|row| (row.cfa().clone(), row.register(X86_64::RBP)))
+            row.ok().map(|row| (row.cfa().clone(), row.register(X86_64::RBP)))
         };
-        let entry_cfa = CfaRule::RegisterAndOffset {
-            register: X86_64::RSP,
-            offset: 8,
-        };
+        let entry_cfa = CfaRule::RegisterAndOffset { register: X86_64::RSP, offset: 8 };
         // Parts that the compiler split off begin within a frame.
         if row_at(start).is_none_or(|(cfa, _)| cfa != entry_cfa) {
             continue;
         }
-        let reach = if whole_text {
-            (from + (64 << 10)).min(code.len())
-        } else {
-            from + bytes.len()
-        };
+        let reach =
+            if whole_text { (from + (64 << 10)).min(code.len()) } else { from + bytes.len() };
         for instruction in Decoder::with_ip(64, bytes, start, DecoderOptions::NONE) {
             let call = [FlowControl::Call, FlowControl::IndirectCall];
             if !call.contains(&instruction.flow_control()) {

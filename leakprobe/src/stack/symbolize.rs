@@ -40,10 +40,7 @@ pub struct SymbolizeOptions {
 
 impl Default for SymbolizeOptions {
     fn default() -> Self {
-        Self {
-            debug_info: true,
-            debug_info_time: Duration::from_secs(2),
-        }
+        Self { debug_info: true, debug_info_time: Duration::from_secs(2) }
     }
 }
 
@@ -110,10 +107,7 @@ impl Symbolizer {
 
     /// With options.
     pub fn with_options(options: SymbolizeOptions) -> Self {
-        Self {
-            options,
-            ..Self::default()
-        }
+        Self { options, ..Self::default() }
     }
 
     /// Adds a module: `elf` is the mapped file itself (deleted or not; it is held open), `debug` the
@@ -144,10 +138,7 @@ impl Symbolizer {
             Ok(file) => files.push(file),
             Err(error) => self.note(format!("{}: no names from it: {error}", module.path)),
         }
-        let names = ModuleNames {
-            files,
-            ..Default::default()
-        };
+        let names = ModuleNames { files, ..Default::default() };
         self.modules.insert(module, names);
     }
 
@@ -289,26 +280,18 @@ impl Names for Symbolizer {
     fn in_kernel(&mut self, address: u64) -> Option<Named> {
         let kernel = self.kernel.get_or_insert_with(Kallsyms::load);
         let function = kernel.as_ref().ok()?.lookup(address)?;
-        Some(Named {
-            function: function.to_owned(),
-            ..Default::default()
-        })
+        Some(Named { function: function.to_owned(), ..Default::default() })
     }
 }
 
 impl ModuleNames {
     fn of_own_vdso(module: &Module) -> Self {
         let image = own_vdso().and_then(|image| NameFile::new(Bytes::Memory(image), module));
-        Self {
-            files: image.into_iter().collect(),
-            ..Default::default()
-        }
+        Self { files: image.into_iter().collect(), ..Default::default() }
     }
 
     fn symbols(&self, addresses: &[u64]) -> Vec<Option<Symbol>> {
-        let files: Vec<_> = (self.files.iter())
-            .map(|file| (&file.bytes, &file.sections))
-            .collect();
+        let files: Vec<_> = (self.files.iter()).map(|file| (&file.bytes, &file.sections)).collect();
         elf_symbols::find(&files, addresses)
     }
 }
@@ -318,15 +301,9 @@ impl NameFile {
         let sections = Sections::read(&bytes)?;
         let id = sections.build_id(&bytes);
         if module.build_id.is_some() && id.is_some() && id != module.build_id {
-            return Err(io::Error::other(
-                "its build id is not that of the mapped file",
-            ));
+            return Err(io::Error::other("its build id is not that of the mapped file"));
         }
-        Ok(Self {
-            debug_info: debug_file::present(&sections),
-            bytes,
-            sections,
-        })
+        Ok(Self { debug_info: debug_file::present(&sections), bytes, sections })
     }
 }
 
@@ -345,10 +322,7 @@ fn merge(symbol: Option<Symbol>, mut frames: Frames) -> Vec<Named> {
         }
         return frames.named;
     }
-    let named = name.map(|function| Named {
-        function,
-        ..Default::default()
-    });
+    let named = name.map(|function| Named { function, ..Default::default() });
     named.into_iter().collect()
 }
 
@@ -374,9 +348,7 @@ fn own_vdso() -> io::Result<Vec<u8>> {
     let mut maps = String::new();
     File::open("/proc/self/maps")?.read_to_string(&mut maps)?;
     let line = maps.lines().find(|line| line.ends_with("[vdso]"));
-    let range = line
-        .and_then(|line| line.split(' ').next())
-        .ok_or_else(none)?;
+    let range = line.and_then(|line| line.split(' ').next()).ok_or_else(none)?;
     let (start, end) = range.split_once('-').ok_or_else(none)?;
     let number = |text| u64::from_str_radix(text, 16).map_err(|_| none());
     let (start, end) = (number(start)?, number(end)?);

@@ -74,23 +74,13 @@ fn assert_inlines(symbolizer: &mut Symbolizer, module: &Module, outer: u64) {
         .map(|at| symbolizer.in_module(module, at))
         .find(|names| names.len() == 3)
         .unwrap_or_else(|| panic!("no inlined frames; notes: {:?}", symbolizer.notes()));
-    let shown: Vec<_> = names
-        .iter()
-        .map(|n| (n.function.as_str(), n.line, n.inlined))
-        .collect();
+    let shown: Vec<_> = names.iter().map(|n| (n.function.as_str(), n.line, n.inlined)).collect();
     assert_eq!(
         shown,
-        [
-            ("innermost", Some(4), true),
-            ("middle", Some(7), true),
-            ("outer", Some(10), false)
-        ]
+        [("innermost", Some(4), true), ("middle", Some(7), true), ("outer", Some(10), false)]
     );
     let file = names[0].file.as_deref().unwrap();
-    assert!(
-        file.starts_with('/') && file.ends_with("/inlines.c"),
-        "{file}"
-    );
+    assert!(file.starts_with('/') && file.ends_with("/inlines.c"), "{file}");
 }
 
 /// Check names, inlined functions, lines and full paths in a program with debug information, asked
@@ -109,10 +99,8 @@ fn inlined_functions_and_lines() {
     assert_inlines(&mut batch, &module, outer);
     assert!(batch.notes().is_empty(), "{:?}", batch.notes());
 
-    let mut without = Symbolizer::with_options(SymbolizeOptions {
-        debug_info: false,
-        ..Default::default()
-    });
+    let mut without =
+        Symbolizer::with_options(SymbolizeOptions { debug_info: false, ..Default::default() });
     without.add(module.clone(), File::open(&program).unwrap(), None);
     let names = without.in_module(&module, outer);
     assert_eq!(names.len(), 1);
@@ -124,27 +112,14 @@ fn inlined_functions_and_lines() {
 #[test]
 fn separate_debug_file() {
     let directory = tempfile::tempdir().unwrap();
-    let program = compile(
-        directory.path(),
-        "inlines.c",
-        INLINES,
-        "cc",
-        &["-O2", "-g", "-Wl,--build-id"],
-    );
+    let program =
+        compile(directory.path(), "inlines.c", INLINES, "cc", &["-O2", "-g", "-Wl,--build-id"]);
     let outer = address_of(&program, |name| name == "outer");
     let plain = address_of(&program, |name| name == "plain");
     let debug = directory.path().join("program.debug");
     let path = |p: &Path| p.to_str().unwrap().to_owned();
     let (from, to) = (path(&program), path(&debug));
-    run(
-        "objcopy",
-        &[
-            "--only-keep-debug",
-            "--compress-debug-sections=zlib",
-            &from,
-            &to,
-        ],
-    );
+    run("objcopy", &["--only-keep-debug", "--compress-debug-sections=zlib", &from, &to]);
     run("strip", &[&from]);
 
     let (mut stripped, module) = added(&program, None);
@@ -154,18 +129,11 @@ fn separate_debug_file() {
     assert_inlines(&mut symbolizer, &module, outer);
     assert_eq!(symbolizer.in_module(&module, plain)[0].function, "plain");
 
-    let other = Module {
-        build_id: Some("00".repeat(20)),
-        ..module
-    };
+    let other = Module { build_id: Some("00".repeat(20)), ..module };
     let mut symbolizer = Symbolizer::new();
     symbolizer.add(other.clone(), File::open(&program).unwrap(), Some(debug));
     assert_eq!(symbolizer.in_module(&other, plain), []);
-    assert!(
-        symbolizer.notes()[0].contains("build id"),
-        "{:?}",
-        symbolizer.notes()
-    );
+    assert!(symbolizer.notes()[0].contains("build id"), "{:?}", symbolizer.notes());
 }
 
 /// Check that a file that was deleted after it was opened still gives names and lines.
@@ -187,10 +155,7 @@ fn demangled_names() {
     let program = compile(directory.path(), "a.cc", cpp, "c++", &["-O2", "-g"]);
     let wait = address_of(&program, |name| name.contains("Worker"));
     let (mut symbolizer, module) = added(&program, None);
-    assert_eq!(
-        symbolizer.in_module(&module, wait)[0].function,
-        "pool::Worker::wait"
-    );
+    assert_eq!(symbolizer.in_module(&module, wait)[0].function, "pool::Worker::wait");
 
     let rust = "mod pool { #[inline(never)] pub fn wait(n: usize) -> usize { std::hint::black_box(n) } } fn main() { let n = std::env::args().count(); std::thread::spawn(move || pool::wait(n)).join().unwrap(); }";
     for mangling in ["legacy", "v0"] {
@@ -203,26 +168,16 @@ fn demangled_names() {
         command.arg("-o").arg(&program).arg(&source).args(flags);
         // The legacy scheme is an unstable option where v0 is the default.
         let out = command.env("RUSTC_BOOTSTRAP", "1").output().unwrap();
-        assert!(
-            out.status.success(),
-            "{}",
-            String::from_utf8_lossy(&out.stderr)
-        );
-        let wait = address_of(&program, |name| {
-            name.contains("4pool") && name.contains("wait")
-        });
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        let wait = address_of(&program, |name| name.contains("4pool") && name.contains("wait"));
         let (mut symbolizer, module) = added(&program, None);
         let names = symbolizer.in_module(&module, wait);
         assert_eq!(names.last().unwrap().function, "a::pool::wait");
-        let closure = address_of(&program, |name| {
-            name.contains("closure") && name.contains("4main")
-        });
+        let closure =
+            address_of(&program, |name| name.contains("closure") && name.contains("4main"));
         let names = symbolizer.in_module(&module, closure);
         let closure = &names.last().unwrap().function;
-        assert!(
-            closure.starts_with("a::main::{") && closure.contains("closure"),
-            "{closure}"
-        );
+        assert!(closure.starts_with("a::main::{") && closure.contains("closure"), "{closure}");
     }
 }
 
@@ -244,10 +199,7 @@ fn no_guesses_from_exported_symbols() {
     assert!(hidden > exported, "the test wants the hidden function last");
     run("strip", &[library.to_str().unwrap()]);
     let (mut symbolizer, module) = added(&library, None);
-    assert_eq!(
-        symbolizer.in_module(&module, exported)[0].function,
-        "exported"
-    );
+    assert_eq!(symbolizer.in_module(&module, exported)[0].function, "exported");
     assert_eq!(symbolizer.in_module(&module, hidden), []);
 }
 
@@ -271,12 +223,7 @@ fn labels_in_assembly() {
     let program = compile(directory.path(), "a.s", source, "cc", &[]);
     let at = address_of(&program, |name| name == "start_it");
     let (mut symbolizer, module) = added(&program, None);
-    let mut name = |at| {
-        symbolizer
-            .in_module(&module, at)
-            .first()
-            .map(|n| n.function.clone())
-    };
+    let mut name = |at| symbolizer.in_module(&module, at).first().map(|n| n.function.clone());
     assert_eq!(name(at + 3).as_deref(), Some("start_it"));
     assert_eq!(name(at + 4).as_deref(), Some("sized"));
     assert_eq!(name(at + 5), None);
@@ -286,18 +233,11 @@ fn labels_in_assembly() {
 /// Check that the vdso's functions and the kernel's have names.
 #[test]
 fn vdso_and_kernel() {
-    let vdso = Module {
-        path: "[vdso]".into(),
-        build_id: None,
-        deleted: false,
-    };
+    let vdso = Module { path: "[vdso]".into(), build_id: None, deleted: false };
     let image = own_vdso().unwrap();
     let file = object::File::parse(&*image).unwrap();
     use object::{Object, ObjectSymbol};
-    let symbol = file
-        .dynamic_symbols()
-        .find(|s| s.name() == Ok("__vdso_clock_gettime"))
-        .unwrap();
+    let symbol = file.dynamic_symbols().find(|s| s.name() == Ok("__vdso_clock_gettime")).unwrap();
     let mut symbolizer = Symbolizer::new();
     let names = symbolizer.in_module(&vdso, symbol.address() + 1);
     assert_eq!(names[0].function, "clock_gettime");
@@ -336,11 +276,8 @@ fn damaged_files_are_survived() {
             }
         }
         std::fs::write(&damaged, &bytes).unwrap();
-        let module = Module {
-            path: damaged.to_str().unwrap().into(),
-            build_id: None,
-            deleted: false,
-        };
+        let module =
+            Module { path: damaged.to_str().unwrap().into(), build_id: None, deleted: false };
         let mut symbolizer = Symbolizer::new();
         symbolizer.add(module.clone(), File::open(&damaged).unwrap(), None);
         symbolizer.resolve_all(&[(module, (outer..outer + 64).collect())]);

@@ -31,11 +31,7 @@ pub struct GuestFile {
 impl GuestFile {
     /// A program: readable and executable.
     pub fn program(host: impl Into<PathBuf>, guest: impl Into<String>) -> Self {
-        GuestFile {
-            host: host.into(),
-            guest: guest.into(),
-            mode: 0o755,
-        }
+        GuestFile { host: host.into(), guest: guest.into(), mode: 0o755 }
     }
 }
 
@@ -83,12 +79,7 @@ pub fn run(
             last_lines(&console, 40)
         )
     })?;
-    Ok(Outcome {
-        files: parcel.files,
-        exit_code: parcel.exit_code,
-        console,
-        took,
-    })
+    Ok(Outcome { files: parcel.files, exit_code: parcel.exit_code, console, took })
 }
 
 /// The first process: mounts what leakprobe reads, runs the script, sends `/out`, powers off. A
@@ -127,9 +118,7 @@ fn write_initramfs(
     let busybox = fs::read(BUSYBOX)
         .with_context(|| format!("{BUSYBOX} can't be read: run `cargo xtask setup`"))?;
     let mut archive = Archive::new(BufWriter::new(File::create(path)?));
-    for folder in [
-        "/bin", "/dev", "/etc", "/out", "/proc", "/run", "/sys", "/tmp",
-    ] {
+    for folder in ["/bin", "/dev", "/etc", "/out", "/proc", "/run", "/sys", "/tmp"] {
         archive.directory(folder)?;
     }
     // The kernel opens it for /init before anything is mounted.
@@ -171,8 +160,7 @@ fn boot(
         .arg(format!("file:{}", results.display()))
         .stdin(Stdio::null());
     let mut child = Running(
-        qemu.spawn()
-            .with_context(|| format!("{QEMU} does not start: run `cargo xtask setup`"))?,
+        qemu.spawn().with_context(|| format!("{QEMU} does not start: run `cargo xtask setup`"))?,
     );
     match child.wait_until(Instant::now() + deadline)? {
         Some(status) if status.success() => Ok(()),

@@ -21,12 +21,7 @@ pub struct Archive<W> {
 impl<W: Write> Archive<W> {
     /// Begins an archive.
     pub fn new(out: W) -> Self {
-        Archive {
-            out,
-            written: 0,
-            inode: 0,
-            directories: BTreeSet::new(),
-        }
+        Archive { out, written: 0, inode: 0, directories: BTreeSet::new() }
     }
 
     /// Adds a directory, and those that it lies in.

@@ -110,9 +110,7 @@ pub fn newest<'p>(kernel: &Kernel, packages: impl IntoIterator<Item = &'p str>) 
 /// Compares two version strings number by number.
 fn by_numbers(a: &str, b: &str) -> Ordering {
     let numbers = |s: &str| -> Vec<u64> {
-        s.split(|c: char| !c.is_ascii_digit())
-            .filter_map(|n| n.parse().ok())
-            .collect()
+        s.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok()).collect()
     };
     numbers(a).cmp(&numbers(b))
 }

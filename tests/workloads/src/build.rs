@@ -208,14 +208,7 @@ fn compile_c(program: Program, variant: Variant, to: &Path) -> Result<()> {
     let compiler = if variant.is_musl() { "musl-gcc" } else { "gcc" };
     let mut command = Command::new(compiler);
     command
-        .args([
-            "-std=gnu11",
-            "-Wall",
-            "-Wextra",
-            "-Werror",
-            "-g",
-            "-pthread",
-        ])
+        .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-g", "-pthread"])
         .args(variant.flags())
         // Two variants never have the same build id.
         .arg(format!("-Wl,--defsym=variant_{}=1", variant as u32))
@@ -247,10 +240,7 @@ fn split_debug(built: &Path, debug: &Path, variant: Variant) -> Result<()> {
     if let Some(folder) = debug.parent() {
         fs::create_dir_all(folder)?;
     }
-    run(Command::new("objcopy")
-        .arg("--only-keep-debug")
-        .arg(built)
-        .arg(debug))?;
+    run(Command::new("objcopy").arg("--only-keep-debug").arg(built).arg(debug))?;
     run(Command::new("strip").arg("--strip-all").arg(built))?;
     if variant == Variant::DebugLink {
         let mut link = std::ffi::OsString::from("--add-gnu-debuglink=");
@@ -265,10 +255,6 @@ fn run(command: &mut Command) -> Result<()> {
     let output = command
         .output()
         .with_context(|| format!("running {name}: is it installed? `cargo xtask setup` does it"))?;
-    ensure!(
-        output.status.success(),
-        "{name} failed:\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    ensure!(output.status.success(), "{name} failed:\n{}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }

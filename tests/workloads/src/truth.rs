@@ -102,10 +102,7 @@ mod tests {
         assert!(truth.add_line(r#"{"ready":6}"#)?);
         assert_eq!(truth.pid, 6);
         let wait = &truth.waits[0];
-        assert_eq!(
-            (wait.function(), wait.leaked, wait.fd),
-            ("a", None, Some(3))
-        );
+        assert_eq!((wait.function(), wait.leaked, wait.fd), ("a", None, Some(3)));
         assert_eq!(wait.functions().collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(wait.entry(), Some("b"));
         assert!(truth.add_line("hello").is_err());

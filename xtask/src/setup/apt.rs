@@ -40,10 +40,7 @@ impl Apt {
         let codename = os_release("VERSION_CODENAME")
             .context("/etc/os-release names no VERSION_CODENAME: use a Debian release")?;
         let mut sources = configured(&codename)?;
-        let Some((mirror, _)) = sources
-            .iter()
-            .find(|(_, suite)| *suite == codename)
-            .cloned()
+        let Some((mirror, _)) = sources.iter().find(|(_, suite)| *suite == codename).cloned()
         else {
             bail!("no source for Debian {codename} is configured: add it to /etc/apt");
         };
@@ -61,22 +58,15 @@ impl Apt {
             .map(|(mirror, suite)| format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n"))
             .collect();
         fs::write(folder.join("sources.list"), list)?;
-        Ok(Apt {
-            folder,
-            codename,
-            updated: Cell::new(false),
-        })
+        Ok(Apt { folder, codename, updated: Cell::new(false) })
     }
 
     /// Installs packages, as root or by sudo.
     pub fn install(&self, packages: &[&Package]) -> Result<()> {
         self.update()?;
         for backport in [false, true] {
-            let names: Vec<_> = packages
-                .iter()
-                .filter(|p| p.backport == backport)
-                .map(|p| p.name)
-                .collect();
+            let names: Vec<_> =
+                packages.iter().filter(|p| p.backport == backport).map(|p| p.name).collect();
             if names.is_empty() {
                 continue;
             }
@@ -106,9 +96,7 @@ impl Apt {
         fs::create_dir_all(parent)?;
         let work = tempfile::tempdir_in(parent)?;
         let mut download = self.apt("apt-get");
-        run(download
-            .args(["-qq", "download", package])
-            .current_dir(work.path()))?;
+        run(download.args(["-qq", "download", package]).current_dir(work.path()))?;
         let archive = fs::read_dir(work.path())?
             .filter_map(|entry| Some(entry.ok()?.path()))
             .find(|path| path.extension().is_some_and(|e| e == "deb"))
@@ -148,10 +136,7 @@ impl Apt {
 
     fn options(&self, command: &mut Command) {
         let mut options = vec![
-            format!(
-                "Dir::Etc::sourcelist={}/sources.list",
-                self.folder.display()
-            ),
+            format!("Dir::Etc::sourcelist={}/sources.list", self.folder.display()),
             format!("Dir::Etc::sourceparts={}/parts", self.folder.display()),
             format!("Dir::State::lists={}/lists", self.folder.display()),
             // These hold what was read from the system's own lists.

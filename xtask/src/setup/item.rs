@@ -35,70 +35,33 @@ pub struct Package {
 }
 
 const fn package(name: &'static str, proof: Proof, purpose: &'static str) -> Package {
-    Package {
-        name,
-        proof,
-        purpose,
-        backport: false,
-    }
+    Package { name, proof, purpose, backport: false }
 }
 
 /// All packages that are installed.
 pub const PACKAGES: &[Package] = &[
     package("gcc", Proof::Program("gcc"), "C workloads"),
-    package(
-        "libc6-dev",
-        Proof::File("/usr/lib/x86_64-linux-gnu/libc.a"),
-        "static C workloads",
-    ),
+    package("libc6-dev", Proof::File("/usr/lib/x86_64-linux-gnu/libc.a"), "static C workloads"),
     package("g++", Proof::Program("g++"), "building bpf-linker"),
     package("musl-tools", Proof::Program("musl-gcc"), "musl workloads"),
-    package(
-        "binutils",
-        Proof::Program("objcopy"),
-        "workloads with separate debug info",
-    ),
-    package(
-        "llvm-22-dev",
-        Proof::File("/usr/lib/llvm-22/bin/llvm-config"),
-        "building bpf-linker",
-    ),
+    package("binutils", Proof::Program("objcopy"), "workloads with separate debug info"),
+    package("llvm-22-dev", Proof::File("/usr/lib/llvm-22/bin/llvm-config"), "building bpf-linker"),
     package(
         "libpolly-22-dev",
         Proof::File("/usr/lib/llvm-22/lib/libPolly.a"),
         "building bpf-linker",
     ),
-    package(
-        "llvm-22",
-        Proof::File("/usr/lib/llvm-22/bin/llvm-strip"),
-        "stripping the BPF object",
-    ),
-    package(
-        "zlib1g-dev",
-        Proof::File("/usr/include/zlib.h"),
-        "building bpf-linker",
-    ),
-    package(
-        "libzstd-dev",
-        Proof::File("/usr/include/zstd.h"),
-        "building bpf-linker",
-    ),
+    package("llvm-22", Proof::File("/usr/lib/llvm-22/bin/llvm-strip"), "stripping the BPF object"),
+    package("zlib1g-dev", Proof::File("/usr/include/zlib.h"), "building bpf-linker"),
+    package("libzstd-dev", Proof::File("/usr/include/zstd.h"), "building bpf-linker"),
     package("busybox-static", Proof::Static("/bin/busybox"), "VM guests"),
     package("elfutils", Proof::Program("eu-stack"), "comparisons"),
     package("gdb", Proof::Program("gdb"), "comparisons"),
-    package(
-        "util-linux",
-        Proof::Program("unshare"),
-        "workloads in their own namespaces",
-    ),
+    package("util-linux", Proof::Program("unshare"), "workloads in their own namespaces"),
     // From backports: bookworm's own conflicts with a qemu-utils from there, which cloud images have.
     Package {
         backport: true,
-        ..package(
-            "qemu-system-x86",
-            Proof::Program("qemu-system-x86_64"),
-            "VM tests",
-        )
+        ..package("qemu-system-x86", Proof::Program("qemu-system-x86_64"), "VM tests")
     },
 ];
 
@@ -224,14 +187,10 @@ fn fetch_kernel(kernel: &Kernel, apt: &Apt) -> Result<()> {
 /// `boot/vmlinuz-*`, or `usr/lib/modules/*/vmlinuz` in newer packages.
 fn image_below(tree: &Path) -> Option<PathBuf> {
     let entries = |folder: PathBuf| {
-        fs::read_dir(folder)
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| Some(entry.ok()?.path()))
+        fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()))
     };
     let in_boot = entries(tree.join("boot")).find(|path| {
-        path.file_name()
-            .is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz-"))
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz-"))
     });
     in_boot.or_else(|| {
         entries(tree.join("usr/lib/modules"))

@@ -81,10 +81,7 @@ fn provide(wanted: Vec<Item>) -> Result<()> {
         item.provide(&apt)?;
     }
 
-    let still: Vec<String> = self::missing(missing)?
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let still: Vec<String> = self::missing(missing)?.iter().map(ToString::to_string).collect();
     if !still.is_empty() {
         bail!("still missing after installing: {}", still.join("; "));
     }

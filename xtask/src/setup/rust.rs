@@ -60,18 +60,13 @@ pub fn provide_source(apt: &Apt) -> Result<()> {
     }
 
     let version = output(Command::new("rustc").arg("--version"))?;
-    let version = version
-        .split_whitespace()
-        .nth(1)
-        .context("`rustc --version` names no version")?;
+    let version =
+        version.split_whitespace().nth(1).context("`rustc --version` names no version")?;
     let folder = cache_dir()?.join(format!("rust-src-{version}"));
     let source = folder.join("usr/src").join(format!("rustc-{version}"));
     if !source.join("library/core/src/lib.rs").is_file() {
         let packages = apt.versions("rust-src")?;
-        let Some(package) = packages
-            .iter()
-            .find(|v| v.starts_with(&format!("{version}+")))
-        else {
+        let Some(package) = packages.iter().find(|v| v.starts_with(&format!("{version}+"))) else {
             bail!(
                 "Debian's {SOURCE_SUITE} has no rust-src {version} (it has {}): use a compiler \
                  that it has, or one whose rustup can fetch rust-src",

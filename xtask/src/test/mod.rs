@@ -45,27 +45,15 @@ pub fn run() -> Result<()> {
         done.push(check(name, run));
     }
     done.push(check("release build", || {
-        command::run(&mut cargo(&[
-            "build",
-            "--release",
-            "--locked",
-            "--package=leakprobe",
-        ]))
+        command::run(&mut cargo(&["build", "--release", "--locked", "--package=leakprobe"]))
     }));
     done.push(check("static binary", || dist::run().map(drop)));
 
     done.push(tests(
         "unit tests",
-        &[
-            "--package=leakprobe-common",
-            "--package=leakprobe",
-            "--package=xtask",
-        ],
+        &["--package=leakprobe-common", "--package=leakprobe", "--package=xtask"],
     ));
-    done.push(tests(
-        "harness tests",
-        &["--package=leakprobe-tests", "--lib"],
-    ));
+    done.push(tests("harness tests", &["--package=leakprobe-tests", "--lib"]));
     for target in test_targets()? {
         done.push(tests(
             &format!("{target} tests"),
@@ -94,11 +82,7 @@ fn check(name: &str, run: impl FnOnce() -> Result<()>) -> Done {
             tally.failed = 1;
         }
     }
-    Done {
-        name: name.to_owned(),
-        took: began.elapsed(),
-        tally,
-    }
+    Done { name: name.to_owned(), took: began.elapsed(), tally }
 }
 
 /// Runs `cargo test` and adds up what it says.
@@ -112,32 +96,21 @@ fn tests(name: &str, args: &[&str]) -> Done {
     }
     let tally = stage::run(&mut command, STAGE_DEADLINE).unwrap_or_else(|error| {
         eprintln!("{name}: {error:#}");
-        Tally {
-            failed: 1,
-            ..Tally::default()
-        }
+        Tally { failed: 1, ..Tally::default() }
     });
-    Done {
-        name: name.to_owned(),
-        took: began.elapsed(),
-        tally,
-    }
+    Done { name: name.to_owned(), took: began.elapsed(), tally }
 }
 
 /// Where tests find what was built and unpacked for them.
 fn test_environment() -> Vec<(&'static str, std::ffi::OsString)> {
     let mut environment = vec![
         ("LEAKPROBE", target_dir().join("release/leakprobe").into()),
-        (
-            "LEAKPROBE_STATIC",
-            target_dir().join("dist/leakprobe").into(),
-        ),
+        ("LEAKPROBE_STATIC", target_dir().join("dist/leakprobe").into()),
     ];
     let path = std::env::var_os("PATH").unwrap_or_default();
     if let Ok(server) = setup::server_folder() {
-        let folders = std::env::split_paths(&path)
-            .chain(["/usr/sbin".into(), server])
-            .collect::<Vec<_>>();
+        let folders =
+            std::env::split_paths(&path).chain(["/usr/sbin".into(), server]).collect::<Vec<_>>();
         if let Ok(path) = std::env::join_paths(folders) {
             environment.push(("PATH", path));
         }
@@ -179,12 +152,7 @@ fn print_stages(done: &[Done], took: Duration) -> Tally {
     let mut all = Tally::default();
     println!("\n{:<20} {:>8}  result", "stage", "seconds");
     for stage in done {
-        println!(
-            "{:<20} {:>8.1}  {}",
-            stage.name,
-            stage.took.as_secs_f64(),
-            stage.tally
-        );
+        println!("{:<20} {:>8.1}  {}", stage.name, stage.took.as_secs_f64(), stage.tally);
         all.add(&stage.tally);
     }
     println!("{:<20} {:>8.1}\n", "all", took.as_secs_f64());

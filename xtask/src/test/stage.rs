@@ -81,9 +81,8 @@ fn kill_tree(root: u32) -> Result<()> {
             continue;
         };
         let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        let parent = stat
-            .rsplit_once(") ")
-            .and_then(|(_, rest)| rest.split(' ').nth(1)?.parse().ok());
+        let parent =
+            stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse().ok());
         if let Some(parent) = parent {
             children.entry(parent).or_default().push(pid);
         }
@@ -112,10 +111,7 @@ mod tests {
     fn hangs() {
         let began = Instant::now();
         let mut shell = Command::new("sh");
-        shell.args([
-            "-c",
-            "echo 'test result: ok. 3 passed'; sleep 60 & sleep 60",
-        ]);
+        shell.args(["-c", "echo 'test result: ok. 3 passed'; sleep 60 & sleep 60"]);
         let tally = run(&mut shell, Duration::from_millis(300)).unwrap();
         assert!(began.elapsed() < Duration::from_secs(20));
         assert_eq!(tally.to_string(), "3 passed, 1 failed, 0 skipped");

@@ -62,11 +62,7 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} passed, {} failed, {} skipped",
-            self.passed, self.failed, self.skipped
-        )
+        write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
     }
 }
 
@@ -92,10 +88,7 @@ mod tests {
         }
         assert_eq!(tally.to_string(), "41 passed, 1 failed, 2 skipped");
         assert_eq!(tally.failures, ["a::two"]);
-        assert_eq!(
-            tally.skips,
-            ["a::three: needs a printer", "a::four: ignored"]
-        );
+        assert_eq!(tally.skips, ["a::three: needs a printer", "a::four: ignored"]);
     }
 
     /// Check that a test that skipped itself is not counted as passed.

@@ -50,10 +50,7 @@ impl ProcTasks {
             None => self
                 .reader
                 .numbers("/proc")
-                .map_err(|source| ProbeError::Read {
-                    from: "/proc",
-                    source,
-                })?,
+                .map_err(|source| ProbeError::Read { from: "/proc", source })?,
         };
         self.cgroups.forget();
         let mut tasks = Vec::new();
@@ -88,9 +85,7 @@ impl ProcTasks {
         let mut exec = DefaultHasher::new();
         // The kernel shows 0 for each of these to who may not trace the process.
         (stat.start_code, stat.start_stack, stat.arg_start).hash(&mut exec);
-        self.reader
-            .link(format_args!("/proc/{pid}/exe"))
-            .hash(&mut exec);
+        self.reader.link(format_args!("/proc/{pid}/exe")).hash(&mut exec);
         let namespace = self.reader.link(format_args!("/proc/{pid}/ns/pid"));
         let cgroup = self.reader.bytes(format_args!("/proc/{pid}/cgroup"));
         Some(Process {
@@ -98,9 +93,7 @@ impl ProcTasks {
             leader_start_boottime_ns: start,
             exec: exec.finish(),
             pid_ns: namespace.as_deref().and_then(parse::namespace),
-            cgroup_id: cgroup
-                .and_then(parse::cgroup)
-                .and_then(|path| self.cgroups.id(&path)),
+            cgroup_id: cgroup.and_then(parse::cgroup).and_then(|path| self.cgroups.id(&path)),
             // A 64-bit program's stack is never below 4 GiB.
             compat: stat.start_stack != 0 && stat.start_stack < 1 << 32,
         })
@@ -112,9 +105,7 @@ impl ProcTasks {
         // In this order: the counters are read before what they are to vouch for.
         let stat = Stat::parse(reader.thread(pid, tid, "stat")?)?;
         let status = Status::parse(reader.thread(pid, tid, "status")?)?;
-        let schedstat = reader
-            .thread(pid, tid, "schedstat")
-            .and_then(Schedstat::parse);
+        let schedstat = reader.thread(pid, tid, "schedstat").and_then(Schedstat::parse);
         let kernel_thread = state::is_kernel_thread(stat.flags);
         let syscall = match kernel_thread {
             true => None,
@@ -150,9 +141,7 @@ impl ProcTasks {
             kernel_stack: Vec::new(),
             wchan,
             seen: clock::monotonic_now(),
-            since: TaskSince::Unknown {
-                born: Ns(start.saturating_sub(clock.suspended_ns)),
-            },
+            since: TaskSince::Unknown { born: Ns(start.saturating_sub(clock.suspended_ns)) },
             stay_token: token.finish(),
         })
     }
@@ -162,19 +151,7 @@ fn registers(syscall: Syscall) -> Option<Registers> {
     let (number, args, sp, ip) = match syscall {
         Syscall::Running => return None,
         Syscall::Outside { sp, ip } => (None, [0; 6], sp, ip),
-        Syscall::Inside {
-            number,
-            args,
-            sp,
-            ip,
-        } => (Some(number), args, sp, ip),
+        Syscall::Inside { number, args, sp, ip } => (Some(number), args, sp, ip),
     };
-    Some(Registers {
-        ip,
-        sp,
-        bp: None,
-        syscall: number,
-        args,
-        all: None,
-    })
+    Some(Registers { ip, sp, bp: None, syscall: number, args, all: None })
 }

@@ -106,12 +106,7 @@ pub(super) enum Syscall {
     /// Blocked, but not in a system call.
     Outside { sp: u64, ip: u64 },
     /// Blocked in a system call.
-    Inside {
-        number: u64,
-        args: [u64; 6],
-        sp: u64,
-        ip: u64,
-    },
+    Inside { number: u64, args: [u64; 6], sp: u64, ip: u64 },
 }
 
 impl Syscall {
@@ -156,9 +151,7 @@ pub(super) fn namespace(link: &[u8]) -> Option<u32> {
 /// Path of the process in the default cgroup hierarchy, from `/proc/PID/cgroup`; `None` if it is
 /// not one that can be looked up from here.
 pub(super) fn cgroup(bytes: &[u8]) -> Option<String> {
-    let path = bytes
-        .split(|&byte| byte == b'\n')
-        .find_map(|line| line.strip_prefix(b"0::"))?;
+    let path = bytes.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"0::"))?;
     let path = std::str::from_utf8(path).ok()?;
     // A cgroup outside the reader's cgroup namespace.
     (!path.split('/').any(|part| part == "..")).then(|| path.to_owned())
@@ -212,12 +205,7 @@ mod tests {
             NSpid:\t43\t2\nvoluntary_ctxt_switches:\t5\nnonvoluntary_ctxt_switches:\t6\n";
         assert_eq!(
             Status::parse(text).unwrap(),
-            Status {
-                tgid: 42,
-                ns_tgid: Some(1),
-                ns_tid: Some(2),
-                switches: (5, 6)
-            }
+            Status { tgid: 42, ns_tgid: Some(1), ns_tid: Some(2), switches: (5, 6) }
         );
         assert_eq!(Status::parse(&text[..60]), None);
     }
@@ -228,10 +216,7 @@ mod tests {
         assert_eq!(Syscall::parse(b"running\n"), Some(Syscall::Running));
         assert_eq!(
             Syscall::parse(b"-1 0x7ffc 0x40\n"),
-            Some(Syscall::Outside {
-                sp: 0x7ffc,
-                ip: 0x40
-            })
+            Some(Syscall::Outside { sp: 0x7ffc, ip: 0x40 })
         );
         assert_eq!(
             Syscall::parse(b"202 0x1 0x80 0x2 0x0 0x0 0xffffffff 0x7f10 0x55\n"),
@@ -254,13 +239,7 @@ mod tests {
         assert_eq!(wchan(b"0"), None);
         assert_eq!(namespace(b"pid:[4026531836]"), Some(4026531836));
         assert_eq!(namespace(b"mnt:[1]"), None);
-        assert_eq!(
-            Schedstat::parse(b"10 20 30\n"),
-            Some(Schedstat {
-                ran_ns: 10,
-                arrivals: 30
-            })
-        );
+        assert_eq!(Schedstat::parse(b"10 20 30\n"), Some(Schedstat { ran_ns: 10, arrivals: 30 }));
         assert_eq!(cgroup(b"1:cpu:/x\n0::/a/b\n"), Some("/a/b".into()));
         assert_eq!(cgroup(b"0::/../b\n"), None);
         assert_eq!(cgroup(b""), None);

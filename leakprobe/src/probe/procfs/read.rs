@@ -18,10 +18,7 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new() -> Self {
-        Reader {
-            path: String::new(),
-            bytes: Vec::new(),
-        }
+        Reader { path: String::new(), bytes: Vec::new() }
     }
 
     /// The content of a file; `None` if it is gone or denied.
@@ -48,9 +45,7 @@ impl Reader {
     /// The entries of a directory whose names are numbers.
     pub(super) fn numbers(&mut self, path: &str) -> io::Result<Vec<u32>> {
         let entries = std::fs::read_dir(path)?;
-        Ok(entries
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-            .collect())
+        Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
     }
 
     fn set_path(&mut self, path: Arguments<'_>) {
@@ -71,15 +66,9 @@ impl Cgroups {
     /// Finds the default hierarchy, also beside an older one.
     pub(super) fn find() -> Self {
         let roots = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
-        let is_default = |root: &&str| {
-            std::path::Path::new(root)
-                .join("cgroup.controllers")
-                .exists()
-        };
-        Cgroups {
-            root: roots.into_iter().find(is_default),
-            known: HashMap::new(),
-        }
+        let is_default =
+            |root: &&str| std::path::Path::new(root).join("cgroup.controllers").exists();
+        Cgroups { root: roots.into_iter().find(is_default), known: HashMap::new() }
     }
 
     /// A path may be used again by another cgroup: nothing is kept beyond one pass.

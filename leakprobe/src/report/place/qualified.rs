@@ -14,11 +14,7 @@ pub(super) fn is_language_name(function: &str) -> bool {
     ];
     let name = super::super::identity::stable_name(function);
     EXACT.contains(&name)
-        || if name.contains("::") {
-            is_rust_or_cpp_library(name)
-        } else {
-            is_go_library(name)
-        }
+        || if name.contains("::") { is_rust_or_cpp_library(name) } else { is_go_library(name) }
 }
 
 /// Crates and namespaces that are library: Rust's own, the ones whose business is waiting, and
@@ -79,14 +75,9 @@ fn is_rust_or_cpp_library(name: &str) -> bool {
 
 /// The first part of a path, `None` for a name without one.
 fn root_of(path: &str) -> Option<&str> {
-    let root = path
-        .split("::")
-        .next()
-        .filter(|root| root.len() < path.len())?;
+    let root = path.split("::").next().filter(|root| root.len() < path.len())?;
     // `Foo<a::b>` has no path of its own: the `::` is inside its parameters.
-    root.bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b == b'_')
-        .then_some(root)
+    root.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_').then_some(root)
 }
 
 /// `&mut dyn a::B` → `a::B`.

@@ -2,19 +2,13 @@ use super::*;
 
 /// A frame from `function`, `function@module`, with `|file:line` behind where there is one.
 fn frame(text: &str) -> FrameEntry {
-    let (head, source) = text
-        .split_once('|')
-        .map_or((text, None), |(h, s)| (h, Some(s)));
+    let (head, source) = text.split_once('|').map_or((text, None), |(h, s)| (h, Some(s)));
     let (function, module) = head.split_once('@').unwrap_or((head, "/srv/app"));
     FrameEntry {
         function: function.to_owned(),
         module: (!function.starts_with("<stack")).then(|| module.to_owned()),
-        file: source
-            .and_then(|s| s.split_once(':'))
-            .map(|(f, _)| f.to_owned()),
-        line: source
-            .and_then(|s| s.split_once(':'))
-            .and_then(|(_, l)| l.parse().ok()),
+        file: source.and_then(|s| s.split_once(':')).map(|(f, _)| f.to_owned()),
+        line: source.and_then(|s| s.split_once(':')).and_then(|(_, l)| l.parse().ok()),
         inlined: false,
     }
 }
@@ -22,16 +16,8 @@ fn frame(text: &str) -> FrameEntry {
 fn check(stack: &[&str], innermost_is: Option<&str>, outermost_is: Option<&str>) {
     let frames: Vec<FrameEntry> = stack.iter().copied().map(frame).collect();
     let name = |index: Option<usize>| index.map(|i| frames[i].function.clone());
-    assert_eq!(
-        name(innermost(&frames)).as_deref(),
-        innermost_is,
-        "{stack:?}"
-    );
-    assert_eq!(
-        name(outermost(&frames)).as_deref(),
-        outermost_is,
-        "{stack:?}"
-    );
+    assert_eq!(name(innermost(&frames)).as_deref(), innermost_is, "{stack:?}");
+    assert_eq!(name(outermost(&frames)).as_deref(), outermost_is, "{stack:?}");
 }
 
 #[test]
@@ -76,49 +62,22 @@ fn static_glibc_and_musl() {
         Some("worker"),
     );
     check(
-        &[
-            "__syscall_cp_c",
-            "__timedwait_cp",
-            "pthread_cond_timedwait",
-            "run",
-            "start",
-            "__clone",
-        ],
+        &["__syscall_cp_c", "__timedwait_cp", "pthread_cond_timedwait", "run", "start", "__clone"],
         Some("run"),
         Some("run"),
     );
     check(
-        &[
-            "__cp_end",
-            "__syscall_cp_c",
-            "read",
-            "take",
-            "main",
-            "libc_start_main_stage2",
-            "_start",
-        ],
+        &["__cp_end", "__syscall_cp_c", "read", "take", "main", "libc_start_main_stage2", "_start"],
         Some("take"),
         Some("main"),
     );
+    check(&["read|server.c:3", "main|server.c:9", "_start"], Some("read"), Some("main"));
     check(
-        &["read|server.c:3", "main|server.c:9", "_start"],
-        Some("read"),
-        Some("main"),
-    );
-    check(
-        &[
-            "read|../sysdeps/unix/sysv/linux/read.c:26",
-            "take|server.c:9",
-            "main|server.c:12",
-        ],
+        &["read|../sysdeps/unix/sysv/linux/read.c:26", "take|server.c:9", "main|server.c:12"],
         Some("take"),
         Some("main"),
     );
-    check(
-        &["read|src/unistd/read.c:6", "take|src/server.c:9"],
-        Some("take"),
-        Some("take"),
-    );
+    check(&["read|src/unistd/read.c:6", "take|src/server.c:9"], Some("take"), Some("take"));
 }
 
 #[test]
@@ -147,10 +106,7 @@ fn rust() {
         Some("<server::Job as core::ops::FnOnce<()>>::call_once"),
     );
     check(
-        &[
-            "<F as core::ops::function::FnOnce<A>>::call_once",
-            "app::go",
-        ],
+        &["<F as core::ops::function::FnOnce<A>>::call_once", "app::go"],
         Some("app::go"),
         Some("app::go"),
     );
@@ -224,25 +180,13 @@ fn what_is_not_there() {
     // has no beginning, and that unnamed frames of the program count.
     check(&[], None, None);
     check(&["<stack unreadable>"], None, None);
+    check(&["read@/lib/libc.so.6", "take", "<stack unreadable>"], Some("take"), None);
     check(
-        &["read@/lib/libc.so.6", "take", "<stack unreadable>"],
-        Some("take"),
-        None,
-    );
-    check(
-        &[
-            "read@/lib/libc.so.6",
-            "app+0x1234",
-            "start_thread@/lib/libc.so.6",
-        ],
+        &["read@/lib/libc.so.6", "app+0x1234", "start_thread@/lib/libc.so.6"],
         Some("app+0x1234"),
         Some("app+0x1234"),
     );
-    check(
-        &["futex_wait@[kernel]", "__vdso_gettimeofday@[vdso]"],
-        None,
-        None,
-    );
+    check(&["futex_wait@[kernel]", "__vdso_gettimeofday@[vdso]"], None, None);
 }
 
 proptest::proptest! {

@@ -48,7 +48,7 @@ impl Libc {
             return Libc::Glibc(None);
         }
         // Static musl programs hold no banner: their symbols tell, unless they are stripped.
-        let musl_symbol = || file.symbols().any(|(name, ..)| musl::is_internal(name));
+        let musl_symbol = || file.symbols().iter().any(|(name, ..)| musl::is_internal(name));
         if has(MUSL_BANNER) || musl_symbol() { Libc::Musl } else { Libc::Unknown }
     }
 }

@@ -52,7 +52,7 @@ const SEARCH_DEPTH: usize = 16;
 impl Places {
     fn find(file: &ModuleFile) -> Places {
         let mut functions: Vec<(Range<u64>, Place)> = Vec::new();
-        for (name, svma, size) in file.symbols() {
+        for (name, svma, size) in file.symbols().iter() {
             let place = (glibc::place(name)).or_else(|| musl::place(name));
             if let Some(place) = place.or_else(|| rust_std::place(name)) {
                 functions.push((svma..svma.saturating_add(size.max(1)), place));

@@ -16,17 +16,8 @@ pub(super) fn snapshot() -> impl Strategy<Value = Snapshot> {
         let object = (0..np as u32, any::<u64>(), labels(), owner());
         let row = (
             (0..np as u32, any::<u64>(), any::<u64>(), "\\PC{0,8}"),
-            (
-                any::<u64>(),
-                0..u64::MAX / 2,
-                0..u64::MAX / 2,
-                any::<bool>(),
-            ),
-            (
-                vec(any::<Index>(), 0..3),
-                0..ns as u32,
-                option::of(0..ns as u32),
-            ),
+            (any::<u64>(), 0..u64::MAX / 2, 0..u64::MAX / 2, any::<bool>()),
+            (vec(any::<Index>(), 0..3), 0..ns as u32, option::of(0..ns as u32)),
             (option::of(frame(nm)), labels(), vec(".{0,9}", 0..2)),
         );
         (
@@ -38,8 +29,8 @@ pub(super) fn snapshot() -> impl Strategy<Value = Snapshot> {
             (0..u64::MAX / 2, 0..u64::MAX / 2, any::<u64>(), any::<u64>()),
             vec(".{0,20}", 0..2),
         )
-            .prop_map(
-                move |(processes, modules, stacks, objects, rows, times, notes)| Snapshot {
+            .prop_map(move |(processes, modules, stacks, objects, rows, times, notes)| {
+                Snapshot {
                     began: Ns(times.0),
                     ended: Ns(times.0 + times.1),
                     clock: Clock {
@@ -47,16 +38,11 @@ pub(super) fn snapshot() -> impl Strategy<Value = Snapshot> {
                         unix_ns: times.2,
                         suspended_ns: times.3,
                     },
-                    host: Host {
-                        name: "h".to_owned(),
-                        kernel: "k".to_owned(),
-                    },
+                    host: Host { name: "h".to_owned(), kernel: "k".to_owned() },
                     processes,
                     rows: rows.into_iter().map(|parts| row_from(parts, no)).collect(),
                     proofs: (0..no as u32)
-                        .map(|ix| Proof::HeldThroughout {
-                            object: ObjectIx(ix),
-                        })
+                        .map(|ix| Proof::HeldThroughout { object: ObjectIx(ix) })
                         .collect(),
                     objects: objects
                         .into_iter()
@@ -71,19 +57,15 @@ pub(super) fn snapshot() -> impl Strategy<Value = Snapshot> {
                     stacks: stacks.into_iter().map(|frames| Stack { frames }).collect(),
                     modules: modules
                         .into_iter()
-                        .map(|(path, build_id, deleted)| Module {
-                            path,
-                            build_id,
-                            deleted,
-                        })
+                        .map(|(path, build_id, deleted)| Module { path, build_id, deleted })
                         .collect(),
                     health: Health {
                         counts: [(Cause::ThreadMoved, times.2)].into(),
                         notes,
                         task_source: "iter/task".to_owned(),
                     },
-                },
-            )
+                }
+            })
     })
 }
 
@@ -106,10 +88,7 @@ fn row_from((who, when, what, more): RowParts, objects: usize) -> Row {
         name: who.3,
         seen: Ns(when.0),
         state: State::Sleeping,
-        stay: Stay {
-            token: when.0,
-            certain: when.3,
-        },
+        stay: Stay { token: when.0, certain: when.3 },
         since: Since {
             earliest: Ns(when.1),
             latest: Ns(when.1 + when.2),
@@ -122,11 +101,7 @@ fn row_from((who, when, what, more): RowParts, objects: usize) -> Row {
             .collect(),
         stack: StackIx(what.1),
         kernel_stack: what.2.map(StackIx),
-        origin: Origin {
-            entry: more.0,
-            creation: what.2.map(StackIx),
-            parent: Some(who.1),
-        },
+        origin: Origin { entry: more.0, creation: what.2.map(StackIx), parent: Some(who.1) },
         landmark: Some(Landmark::PoolPark),
         labels: more.1,
         notes: more.2,
@@ -149,10 +124,7 @@ fn process() -> impl Strategy<Value = Process> {
             build_id: None,
             cgroup: path,
             uid: Some(pid),
-            runtimes: vec![Runtime {
-                name: "glibc".to_owned(),
-                version: None,
-            }],
+            runtimes: vec![Runtime { name: "glibc".to_owned(), version: None }],
             threads: pid,
             goroutines: None,
         },
@@ -165,11 +137,7 @@ fn owner() -> impl Strategy<Value = Owner> {
         ".{0,9}".prop_map(|why| Owner::NotRecorded { why }),
         (any::<u64>(), option::of(any::<bool>()), ".{0,9}").prop_map(|(id, alive, why)| {
             Owner::Held {
-                by: Holder {
-                    kind: WaiterKind::Thread,
-                    id,
-                    alive,
-                },
+                by: Holder { kind: WaiterKind::Thread, id, alive },
                 terms: Terms::Hint { why },
             }
         }),
@@ -178,22 +146,12 @@ fn owner() -> impl Strategy<Value = Owner> {
 
 fn frame(modules: usize) -> impl Strategy<Value = Frame> + Clone {
     prop_oneof![
-        (0..modules as u32, any::<u64>()).prop_map(|(ix, offset)| Frame::At {
-            module: ModuleIx(ix),
-            offset
-        }),
+        (0..modules as u32, any::<u64>())
+            .prop_map(|(ix, offset)| Frame::At { module: ModuleIx(ix), offset }),
         any::<u64>().prop_map(Frame::Kernel),
-        (".{0,9}", option::of(".{0,9}"), option::of(any::<u32>())).prop_map(
-            |(function, file, line)| Frame::Named {
-                function,
-                file,
-                line
-            }
-        ),
-        any::<u64>().prop_map(|address| Frame::Unknown {
-            address,
-            why: Unnamed::Moved
-        }),
+        (".{0,9}", option::of(".{0,9}"), option::of(any::<u32>()))
+            .prop_map(|(function, file, line)| Frame::Named { function, file, line }),
+        any::<u64>().prop_map(|address| Frame::Unknown { address, why: Unnamed::Moved }),
     ]
 }
 
@@ -208,11 +166,7 @@ impl Names for Echo {
             line: Some(offset as u32),
             inlined,
         };
-        if offset % 2 == 0 {
-            vec![name(true), name(false)]
-        } else {
-            Vec::new()
-        }
+        if offset % 2 == 0 { vec![name(true), name(false)] } else { Vec::new() }
     }
 
     fn in_kernel(&mut self, address: u64) -> Option<Named> {

@@ -30,10 +30,7 @@ pub(super) fn snapshot(snapshot: &Snapshot) -> Result<(), Problem> {
     ordered("began, ended", snapshot.began <= snapshot.ended)?;
     for stack in &snapshot.stacks {
         within("frames in a stack", stack.frames.len(), MAX_FRAMES)?;
-        stack
-            .frames
-            .iter()
-            .try_for_each(|frame| module(snapshot, frame))?;
+        stack.frames.iter().try_for_each(|frame| module(snapshot, frame))?;
     }
     for object in &snapshot.objects {
         points("process", object.process.0, snapshot.processes.len())?;
@@ -43,26 +40,16 @@ pub(super) fn snapshot(snapshot: &Snapshot) -> Result<(), Problem> {
             Proof::HeldThroughout { object } => object_index(snapshot, *object)?,
         }
     }
-    snapshot
-        .rows
-        .iter()
-        .try_for_each(|each| row(snapshot, each))
+    snapshot.rows.iter().try_for_each(|each| row(snapshot, each))
 }
 
 fn row(snapshot: &Snapshot, row: &Row) -> Result<(), Problem> {
     points("process", row.waiter.process.0, snapshot.processes.len())?;
     stack(snapshot, row.stack)?;
     let more = [row.kernel_stack, row.origin.creation];
-    more.into_iter()
-        .flatten()
-        .try_for_each(|ix| stack(snapshot, ix))?;
-    row.origin
-        .entry
-        .iter()
-        .try_for_each(|frame| module(snapshot, frame))?;
-    row.objects
-        .iter()
-        .try_for_each(|ix| object_index(snapshot, *ix))?;
+    more.into_iter().flatten().try_for_each(|ix| stack(snapshot, ix))?;
+    row.origin.entry.iter().try_for_each(|frame| module(snapshot, frame))?;
+    row.objects.iter().try_for_each(|ix| object_index(snapshot, *ix))?;
     ordered("earliest, latest", row.since.earliest <= row.since.latest)
 }
 
@@ -85,25 +72,19 @@ fn points(what: &str, index: u32, entries: usize) -> Result<(), Problem> {
     if (index as usize) < entries {
         return Ok(());
     }
-    Err(Problem::Wrong(format!(
-        "it names {what} {index} of {entries}"
-    )))
+    Err(Problem::Wrong(format!("it names {what} {index} of {entries}")))
 }
 
 fn within(what: &str, n: usize, most: usize) -> Result<(), Problem> {
     if n <= most {
         return Ok(());
     }
-    Err(Problem::TooMany(format!(
-        "{n} {what} in one snapshot, at most {most} are read"
-    )))
+    Err(Problem::TooMany(format!("{n} {what} in one snapshot, at most {most} are read")))
 }
 
 fn ordered(what: &str, is: bool) -> Result<(), Problem> {
     if is {
         return Ok(());
     }
-    Err(Problem::Wrong(format!(
-        "its times are not in order ({what})"
-    )))
+    Err(Problem::Wrong(format!("its times are not in order ({what})")))
 }

@@ -43,19 +43,16 @@ impl Recording {
 
 /// Reads a recording from a file.
 pub fn read(path: &Path) -> Result<Recording, RecordingError> {
-    let file = File::open(path).map_err(|source| RecordingError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
+    let file = File::open(path)
+        .map_err(|source| RecordingError::Read { path: path.to_owned(), source })?;
     read_from(BufReader::new(file), path)
 }
 
 /// Reads a recording from anything; `path` is what messages call it.
 pub fn read_from(mut input: impl BufRead, path: &Path) -> Result<Recording, RecordingError> {
-    let magic = input.fill_buf().map_err(|source| RecordingError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
+    let magic = input
+        .fill_buf()
+        .map_err(|source| RecordingError::Read { path: path.to_owned(), source })?;
     if !magic.starts_with(&[0x1f, 0x8b]) {
         return Err(not_a_recording(path));
     }
@@ -82,9 +79,7 @@ pub fn read_from(mut input: impl BufRead, path: &Path) -> Result<Recording, Reco
         }
     }
     if recording.snapshots.is_empty() {
-        return Err(RecordingError::Empty {
-            path: path.to_owned(),
-        });
+        return Err(RecordingError::Empty { path: path.to_owned() });
     }
     Ok(recording)
 }
@@ -142,11 +137,7 @@ fn header(line: &[u8], path: &Path) -> Result<Header, RecordingError> {
             .filter(|c| !c.is_control())
             .take(60)
             .collect();
-        return Err(RecordingError::Newer {
-            path: path.to_owned(),
-            version,
-            tool,
-        });
+        return Err(RecordingError::Newer { path: path.to_owned(), version, tool });
     }
     serde_json::from_value(value).map_err(|error| RecordingError::Corrupt {
         path: path.to_owned(),
@@ -177,15 +168,8 @@ impl<R: BufRead> Lines<'_, R> {
     fn next(&mut self) -> Result<Next, RecordingError> {
         let mut line = Vec::new();
         self.number += 1;
-        let longest = if self.number == 1 {
-            MAX_HEADER
-        } else {
-            MAX_LINE
-        };
-        match (&mut self.input)
-            .take(longest + 1)
-            .read_until(b'\n', &mut line)
-        {
+        let longest = if self.number == 1 { MAX_HEADER } else { MAX_LINE };
+        match (&mut self.input).take(longest + 1).read_until(b'\n', &mut line) {
             Ok(_) => {}
             // The compressed data ends within a block: the writer was killed.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Next::Cut),
@@ -198,10 +182,7 @@ impl<R: BufRead> Lines<'_, R> {
                 return Err(self.corrupt(error));
             }
             Err(source) => {
-                return Err(RecordingError::Read {
-                    path: self.path.to_owned(),
-                    source,
-                });
+                return Err(RecordingError::Read { path: self.path.to_owned(), source });
             }
         }
         self.bytes += line.len() as u64;
@@ -227,15 +208,10 @@ impl<R: BufRead> Lines<'_, R> {
     }
 
     fn too_big(&self, what: impl Into<String>) -> RecordingError {
-        RecordingError::TooBig {
-            path: self.path.to_owned(),
-            what: what.into(),
-        }
+        RecordingError::TooBig { path: self.path.to_owned(), what: what.into() }
     }
 }
 
 fn not_a_recording(path: &Path) -> RecordingError {
-    RecordingError::NotARecording {
-        path: path.to_owned(),
-    }
+    RecordingError::NotARecording { path: path.to_owned() }
 }

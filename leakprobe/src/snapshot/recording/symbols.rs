@@ -44,10 +44,7 @@ impl SymbolTable {
     /// learned by that, for [`Writer::symbols`](super::Writer::symbols).
     pub fn learn(&mut self, snapshot: &Snapshot, names: &mut dyn Names) -> SymbolTable {
         let mut learned = SymbolTable::default();
-        let starts = snapshot
-            .rows
-            .iter()
-            .filter_map(|row| row.origin.entry.as_ref());
+        let starts = snapshot.rows.iter().filter_map(|row| row.origin.entry.as_ref());
         let frames = snapshot.stacks.iter().flat_map(|stack| &stack.frames);
         for frame in frames.chain(starts) {
             match frame {
@@ -95,10 +92,7 @@ impl SymbolTable {
     }
 
     fn found(&self, module: &Module, offset: u64) -> Option<&Vec<Named>> {
-        self.modules
-            .get(&module.path)?
-            .get(build_id(module))?
-            .get(&offset)
+        self.modules.get(&module.path)?.get(build_id(module))?.get(&offset)
     }
 }
 
@@ -119,12 +113,7 @@ fn build_id(module: &Module) -> &str {
 impl From<OnDisk> for SymbolTable {
     fn from(disk: OnDisk) -> Self {
         let mut table = SymbolTable::default();
-        for ModuleOnDisk {
-            path,
-            build_id,
-            symbols,
-        } in disk.modules
-        {
+        for ModuleOnDisk { path, build_id, symbols } in disk.modules {
             let by_id = table.modules.entry(path).or_default();
             by_id.entry(build_id).or_default().extend(symbols);
         }
@@ -138,13 +127,11 @@ impl From<SymbolTable> for OnDisk {
         OnDisk {
             modules: (table.modules.into_iter())
                 .flat_map(|(path, by_id)| {
-                    by_id
-                        .into_iter()
-                        .map(move |(build_id, symbols)| ModuleOnDisk {
-                            path: path.clone(),
-                            build_id,
-                            symbols: symbols.into_iter().collect(),
-                        })
+                    by_id.into_iter().map(move |(build_id, symbols)| ModuleOnDisk {
+                        path: path.clone(),
+                        build_id,
+                        symbols: symbols.into_iter().collect(),
+                    })
                 })
                 .collect(),
             kernel: table.kernel.into_iter().collect(),

@@ -12,15 +12,8 @@ use super::{arbitrary, *};
 use crate::{report::sample::deadlock, stack::Names};
 
 fn header() -> Header {
-    let host = Host {
-        name: "box".to_owned(),
-        kernel: "6.18".to_owned(),
-    };
-    let options = Options {
-        older_ns: Some(5),
-        min_wait_ns: 1,
-        all_waiters: true,
-    };
+    let host = Host { name: "box".to_owned(), kernel: "6.18".to_owned() };
+    let options = Options { older_ns: Some(5), min_wait_ns: 1, all_waiters: true };
     Header::new(host, options)
 }
 
@@ -113,9 +106,7 @@ fn each_problem_has_its_message() {
     assert_eq!(error(&packed("")), foreign);
     assert_eq!(error(&packed("{\"a\":1}\n")), foreign);
     assert_eq!(
-        error(&packed(
-            "{\"leakprobe_recording\":7,\"tool\":\"leakprobe 9.0\\u001b[2J\"}\n"
-        )),
+        error(&packed("{\"leakprobe_recording\":7,\"tool\":\"leakprobe 9.0\\u001b[2J\"}\n")),
         "run.lpr has recording format 7, written by leakprobe 9.0[2J; this leakprobe reads format \
          1. Replay it with that version or a newer one"
     );
@@ -131,13 +122,9 @@ fn each_problem_has_its_message() {
     assert!(wrong("\"objects\":[0]", "\"objects\":[99]").contains("it names object 99 of"));
     assert!(wrong("\"end\":{\"snapshots\":1}", "\"end\":{\"snapshots\":2}").contains("holds 1"));
     assert!(wrong("\"ended\":1000100000000", "\"ended\":1").contains("not in order"));
-    let absent = read(Path::new("/nonexistent/run.lpr"))
-        .unwrap_err()
-        .to_string();
+    let absent = read(Path::new("/nonexistent/run.lpr")).unwrap_err().to_string();
     assert!(absent.contains("Check the path"), "{absent}");
-    let nowhere = Writer::create("/nonexistent/run.lpr", &header())
-        .unwrap_err()
-        .to_string();
+    let nowhere = Writer::create("/nonexistent/run.lpr", &header()).unwrap_err().to_string();
     assert!(nowhere.contains("--record FILE"), "{nowhere}");
 }
 

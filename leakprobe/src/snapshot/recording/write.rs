@@ -39,12 +39,8 @@ impl Writer {
     pub fn create(path: impl Into<PathBuf>, header: &Header) -> Result<Self, RecordingError> {
         let path = path.into();
         let file = File::create(&path).map_err(|source| failed(&path, source))?;
-        let mut writer = Writer {
-            path,
-            out: GzEncoder::new(file, Compression::fast()),
-            snapshots: 0,
-            bytes: 0,
-        };
+        let mut writer =
+            Writer { path, out: GzEncoder::new(file, Compression::fast()), snapshots: 0, bytes: 0 };
         writer.line(header, 0)?;
         Ok(writer)
     }
@@ -58,9 +54,7 @@ impl Writer {
     /// given symbols and be finished.
     pub fn append(&mut self, snapshot: &Snapshot) -> Result<(), RecordingError> {
         if self.snapshots >= MAX_SNAPSHOTS as u64 {
-            return Err(RecordingError::Full {
-                path: self.path.clone(),
-            });
+            return Err(RecordingError::Full { path: self.path.clone() });
         }
         self.line(&LineOut::Snapshot(snapshot), RESERVE)?;
         self.snapshots += 1;
@@ -78,9 +72,7 @@ impl Writer {
 
     /// Marks the recording as whole and closes it.
     pub fn finish(mut self) -> Result<(), RecordingError> {
-        let end = End {
-            snapshots: self.snapshots,
-        };
+        let end = End { snapshots: self.snapshots };
         self.line(&LineOut::End(end), 0)?;
         let path = self.path;
         self.out
@@ -96,9 +88,7 @@ impl Writer {
         bytes.push(b'\n');
         let length = bytes.len() as u64;
         if length > MAX_LINE || self.bytes.saturating_add(length) > MAX_TOTAL - reserve {
-            return Err(RecordingError::Full {
-                path: self.path.clone(),
-            });
+            return Err(RecordingError::Full { path: self.path.clone() });
         }
         self.out
             .write_all(&bytes)
@@ -118,8 +108,5 @@ fn not_a_disk(error: io::Error) -> io::Result<()> {
 }
 
 fn failed(path: &Path, source: io::Error) -> RecordingError {
-    RecordingError::Write {
-        path: path.to_owned(),
-        source,
-    }
+    RecordingError::Write { path: path.to_owned(), source }
 }

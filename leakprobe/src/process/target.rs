@@ -1,0 +1,233 @@
+//! One process that is read.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::fd::AsRawFd,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    Backing, Maps, Memory, ModuleFile, ModuleFiles, ProcessError, Unusable, module::Access,
+};
+
+/// Nanoseconds of a tick in /proc/PID/stat (USER_HZ is 100 on x86).
+const TICK_NS: u64 = 10_000_000;
+/// Tasks looked through for one that still has memory.
+const MAX_TASKS: usize = 4096;
+
+/// A file mapped as code.
+#[derive(Clone, Debug)]
+pub struct LoadedModule {
+    /// First address of its code.
+    pub start: u64,
+    /// First address after its code.
+    pub end: u64,
+    /// What to add (wrapping) to an address of the file (svma) to have it in the process.
+    pub bias: u64,
+    /// The file.
+    pub file: Arc<ModuleFile>,
+}
+
+impl LoadedModule {
+    /// The address in the file's own terms.
+    pub fn svma(&self, address: u64) -> u64 {
+        address.wrapping_sub(self.bias)
+    }
+}
+
+/// One process that is read. Its identity is (pid, start time): what is read here is never of
+/// another process that has got its pid since.
+#[derive(Debug)]
+pub struct Target {
+    pid: u32,
+    start_ticks: u64,
+    /// Its folder in /proc. While this is open the folder is that process's or dead.
+    _folder: File,
+    /// A path of ours to that folder.
+    path: PathBuf,
+    /// The folder of the task through which its memory is read.
+    task: PathBuf,
+    maps: Maps,
+    memory: Memory,
+    modules: Vec<LoadedModule>,
+    modules_known: bool,
+    generation: u64,
+}
+
+impl Target {
+    /// Opens a process that was created at `start_boottime_ns` (`CLOCK_BOOTTIME`; 10 ms are enough).
+    pub fn open(pid: u32, start_boottime_ns: u64) -> Result<Target, ProcessError> {
+        let folder =
+            File::open(format!("/proc/{pid}")).map_err(|e| ProcessError::from_io(pid, "", e))?;
+        let path = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd()));
+        let start_ticks = start_boottime_ns / TICK_NS;
+        if !is_same(&path, start_ticks).map_err(|e| ProcessError::from_io(pid, "stat", e))? {
+            return Err(ProcessError::Gone { pid });
+        }
+        let (tid, task, maps) = reading_task(pid, &path)?;
+        let memory = Memory::open(pid, tid, &task)?;
+        Ok(Target {
+            pid,
+            start_ticks,
+            _folder: folder,
+            path,
+            task,
+            maps,
+            memory,
+            modules: Vec::new(),
+            modules_known: false,
+            generation: 0,
+        })
+    }
+
+    /// Its pid.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// The kernel function that one of its threads sleeps in. `None` if it isn't in one, or if this
+    /// user may not know (proc_pid_wchan(5)).
+    pub fn wchan(&self, tid: u32) -> Option<String> {
+        let name = fs::read_to_string(self.path.join(format!("task/{tid}/wchan"))).ok()?;
+        let name = name.trim();
+        (!name.is_empty() && name != "0").then(|| name.to_owned())
+    }
+
+    /// Its mappings, as of the last [`Target::refresh`].
+    pub fn maps(&self) -> &Maps {
+        &self.maps
+    }
+
+    /// Its memory.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Opens the files that it has mapped as code, if that is not done yet for these mappings; by
+    /// address.
+    pub fn modules(&mut self, files: &mut ModuleFiles) -> &[LoadedModule] {
+        if !self.modules_known {
+            let access = Access {
+                pid: self.pid,
+                folder: &self.task,
+                maps: &self.maps,
+                memory: &self.memory,
+            };
+            self.modules = loaded(&access, files);
+            self.modules_known = true;
+            self.generation += 1;
+        }
+        &self.modules
+    }
+
+    /// The same without opening: empty before [`Target::modules`] was called.
+    pub fn loaded(&self) -> &[LoadedModule] {
+        &self.modules
+    }
+
+    /// The module that an address lies in.
+    pub fn module_at(&self, address: u64) -> Option<&LoadedModule> {
+        let after = self.modules.partition_point(|m| m.start <= address);
+        let module = self.modules.get(after.checked_sub(1)?)?;
+        (address < module.end).then_some(module)
+    }
+
+    /// Moves when [`Target::loaded`] changes.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Rereads the mappings; whether they have changed.
+    pub fn refresh(&mut self) -> Result<bool, ProcessError> {
+        if !self.still_there() {
+            return Err(ProcessError::Gone { pid: self.pid });
+        }
+        self.memory.recheck(&self.task);
+        let maps = match read_maps(&self.task) {
+            Ok(maps) if !maps.is_empty() => maps,
+            // The task that was read through has ended; its process has others.
+            _ => {
+                let (tid, task, maps) = reading_task(self.pid, &self.path)?;
+                self.memory = Memory::open(self.pid, tid, &task)?;
+                self.task = task;
+                maps
+            }
+        };
+        if maps == self.maps {
+            return Ok(false);
+        }
+        self.maps = maps;
+        self.modules_known = false;
+        Ok(true)
+    }
+
+    /// Whether it is still the same process, running the same program as when it was opened. To be
+    /// asked after reading.
+    pub fn still_there(&self) -> bool {
+        self.memory.is_current() && is_same(&self.path, self.start_ticks).unwrap_or(false)
+    }
+}
+
+/// Whether the process in this folder was created then.
+fn is_same(folder: &Path, start_ticks: u64) -> io::Result<bool> {
+    let stat = fs::read(folder.join("stat"))?;
+    // The command name may hold anything, parentheses too: what follows the last one is numbers.
+    let after = stat.iter().rposition(|b| *b == b')').map_or(0, |at| at + 1);
+    let fields = String::from_utf8_lossy(stat.get(after..).unwrap_or_default());
+    // Field 22 of proc_pid_stat(5); the state, field 3, is the first one here.
+    let start = fields.split_ascii_whitespace().nth(19);
+    let start = start.and_then(|field| field.parse::<u64>().ok());
+    Ok(start.is_some_and(|start| start.abs_diff(start_ticks) <= 1))
+}
+
+/// The task through which the process's memory can be read: the leader, or if that has ended (its
+/// threads may live on) another one.
+fn reading_task(pid: u32, folder: &Path) -> Result<(u32, PathBuf, Maps), ProcessError> {
+    let maps = read_maps(folder).map_err(|e| ProcessError::from_io(pid, "maps", e))?;
+    if !maps.is_empty() {
+        return Ok((pid, folder.to_owned(), maps));
+    }
+    let tasks =
+        fs::read_dir(folder.join("task")).map_err(|e| ProcessError::from_io(pid, "task", e))?;
+    for task in tasks.take(MAX_TASKS).flatten() {
+        if let Ok(maps) = read_maps(&task.path())
+            && !maps.is_empty()
+            && let Some(tid) = task.file_name().to_str().and_then(|name| name.parse().ok())
+        {
+            return Ok((tid, task.path(), maps));
+        }
+    }
+    Err(ProcessError::NoMemory { pid })
+}
+
+fn read_maps(folder: &Path) -> io::Result<Maps> {
+    Maps::read(File::open(folder.join("maps"))?)
+}
+
+/// One module for each file and load bias.
+fn loaded(access: &Access, files: &mut ModuleFiles) -> Vec<LoadedModule> {
+    let mut modules: Vec<LoadedModule> = Vec::new();
+    for mapping in access.maps.iter().filter(|m| m.executable) {
+        if !matches!(mapping.backing, Backing::File { .. } | Backing::Vdso) {
+            continue;
+        }
+        let mut file = files.get(access, mapping);
+        let bias = match file.svma(mapping.offset) {
+            Some(svma) => mapping.start.wrapping_sub(svma),
+            None if file.usable().is_ok() => {
+                file = Arc::new(file.without_contents(Unusable::Damaged));
+                0
+            }
+            None => 0,
+        };
+        match modules.last_mut() {
+            Some(last) if Arc::ptr_eq(&last.file, &file) && last.bias == bias => {
+                last.end = mapping.end;
+            }
+            _ => modules.push(LoadedModule { start: mapping.start, end: mapping.end, bias, file }),
+        }
+    }
+    modules
+}

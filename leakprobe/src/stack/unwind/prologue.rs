@@ -1,0 +1,73 @@
+//! Where a function's return address lies, by the instructions that it begins with.
+
+/// The register that a frame is measured from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Base {
+    StackPointer,
+    FramePointer,
+}
+
+/// Where the caller's rbp is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CallerFp {
+    /// Still in rbp.
+    Unchanged,
+    /// In memory, this many bytes below the return address.
+    Saved(u64),
+}
+
+/// Where to find what a function must give back to its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FrameLayout {
+    pub base: Base,
+    /// Bytes from `base` up to the return address.
+    pub to_return_address: u64,
+    pub caller_fp: CallerFp,
+}
+
+/// The frame of the function that begins at `start`, at its instruction at `pc`; `code` begins at
+/// `start`. Follows pushes and one allocation as compilers emit them, up to the first other
+/// instruction.
+pub(super) fn frame_layout(code: &[u8], start: u64, pc: u64) -> Option<FrameLayout> {
+    let before_pc = usize::try_from(pc.checked_sub(start)?).ok()?;
+    let mut code = code.get(..before_pc)?;
+    let mut layout = FrameLayout {
+        base: Base::StackPointer,
+        to_return_address: 0,
+        caller_fp: CallerFp::Unchanged,
+    };
+    if let Some(rest) = code.strip_prefix(&[0xf3, 0x0f, 0x1e, 0xfa]) {
+        code = rest; // endbr64
+    }
+    loop {
+        code = match code {
+            [0x55, rest @ ..] => {
+                layout.to_return_address += 8;
+                layout.caller_fp = CallerFp::Saved(layout.to_return_address);
+                rest
+            }
+            // push rbx; push r12 … r15
+            [0x53, rest @ ..] | [0x41, 0x54..=0x57, rest @ ..] => {
+                layout.to_return_address += 8;
+                rest
+            }
+            // mov %rsp,%rbp, in both encodings
+            [0x48, 0x89, 0xe5, ..] | [0x48, 0x8b, 0xec, ..]
+                if layout.caller_fp == CallerFp::Saved(layout.to_return_address) =>
+            {
+                layout.base = Base::FramePointer;
+                return Some(layout);
+            }
+            // sub $imm8,%rsp; sub $imm32,%rsp
+            [0x48, 0x83, 0xec, size @ 0..0x80, ..] => {
+                layout.to_return_address += u64::from(*size);
+                return Some(layout);
+            }
+            [0x48, 0x81, 0xec, a, b, c, d @ 0..0x80, ..] => {
+                layout.to_return_address += u64::from(u32::from_le_bytes([*a, *b, *c, *d]));
+                return Some(layout);
+            }
+            _ => return Some(layout),
+        };
+    }
+}
