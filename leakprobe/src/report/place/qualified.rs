@@ -83,6 +83,8 @@ fn root_of(path: &str) -> Option<&str> {
         .split("::")
         .next()
         .filter(|root| root.len() < path.len())?;
+    // Rust's v0 mangling may add a crate's disambiguator: `std[4d9ac7bc]::rt`.
+    let root = root.split_once('[').map_or(root, |(name, _)| name);
     // `Foo<a::b>` has no path of its own: the `::` is inside its parameters.
     root.bytes()
         .all(|b| b.is_ascii_alphanumeric() || b == b'_')

@@ -172,6 +172,31 @@ fn rust() {
 }
 
 #[test]
+fn a_rust_programs_main() {
+    // Check that the `main` that the compiler makes is not taken for the program's.
+    check(
+        &[
+            "read@/lib/libc.so.6",
+            "server::main",
+            "core::ops::function::FnOnce::call_once",
+            "std[4d9ac7bc]::sys::backtrace::__rust_begin_short_backtrace",
+            "std::rt::lang_start_internal",
+            "std::rt::lang_start",
+            "main",
+            "__libc_start_call_main@/lib/libc.so.6",
+            "_start",
+        ],
+        Some("server::main"),
+        Some("server::main"),
+    );
+    check(
+        &["std[4d9ac7bc]::rt::f", "a::b"],
+        Some("a::b"),
+        Some("a::b"),
+    );
+}
+
+#[test]
 fn cpp() {
     // Check that C++'s library is told in executables too, where its templates live, with and
     // without a return type in front.

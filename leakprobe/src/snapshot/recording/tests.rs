@@ -135,6 +135,10 @@ fn each_problem_has_its_message() {
         .unwrap_err()
         .to_string();
     assert!(absent.contains("Check the path"), "{absent}");
+    let full = Writer::create("/dev/full", &header())
+        .unwrap_err()
+        .to_string();
+    assert!(full.contains("No space left"), "{full}");
     let nowhere = Writer::create("/nonexistent/run.lpr", &header())
         .unwrap_err()
         .to_string();

@@ -38,6 +38,15 @@ pub fn library_frames(stack: &[FrameEntry]) -> Vec<bool> {
         .iter()
         .any(|f| module_of(f).is_some_and(libc::is_libc_file));
     let mut library: Vec<bool> = stack.iter().map(is_library_alone).collect();
+    for (index, pair) in stack.windows(2).enumerate() {
+        if let [inner, outer] = pair
+            && outer.function == "main"
+            && inner.function.starts_with("std::rt::lang_start")
+        {
+            // Rust's compiler makes this `main`; the program's own is further in.
+            mark(&mut library, index + 1);
+        }
+    }
     if !libc_is_a_file {
         for (index, frame) in stack.iter().enumerate() {
             if !(library.get(index) == Some(&true) || libc::may_wait_inside(frame)) {
