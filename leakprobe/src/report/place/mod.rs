@@ -106,8 +106,8 @@ fn is_library_alone(frame: &FrameEntry) -> bool {
 
 /// Shared objects of compilers and languages, and what is not a file at all.
 fn is_language_file(name: &str) -> bool {
-    const EXACT: [&str; 3] = ["[kernel]", "[vdso]", "[vsyscall]"];
-    const STARTS: [&str; 9] = [
+    const EXACT: &[&str] = &["[kernel]", "[vdso]", "[vsyscall]"];
+    const STARTS: &[&str] = &[
         "libstdc++.so",
         "libgcc_s.so",
         "libgcc_s-",
@@ -124,7 +124,7 @@ fn is_language_file(name: &str) -> bool {
 /// Source paths that only libraries of languages have.
 fn is_library_source(path: &str) -> bool {
     // Rust's own library; glibc's, as Debian, Fedora and upstream builds record it.
-    const INSIDE: [&str; 9] = [
+    const INSIDE: &[&str] = &[
         "/rustc/",
         "/library/std/src/",
         "/library/core/src/",

@@ -2,7 +2,7 @@
 
 /// Whether a function belongs to a language's library or runtime, by its name.
 pub(super) fn is_language_name(function: &str) -> bool {
-    const EXACT: [&str; 8] = [
+    const EXACT: &[&str] = &[
         "__rust_begin_short_backtrace",
         "__rust_end_short_backtrace",
         "__rust_try",
@@ -24,7 +24,7 @@ pub(super) fn is_language_name(function: &str) -> bool {
 /// Crates and namespaces that are library: Rust's own, the ones whose business is waiting, and
 /// C++'s `std`.
 fn is_library_root(root: &str) -> bool {
-    const ROOTS: [&str; 29] = [
+    const ROOTS: &[&str] = &[
         "std",
         "core",
         "alloc",
@@ -143,7 +143,7 @@ fn without_return_type(name: &str) -> &str {
 
 /// Go's standard library: `runtime.gopark`, `internal/poll.(*FD).Read`.
 fn is_go_library(name: &str) -> bool {
-    const PACKAGES: [&str; 42] = [
+    const PACKAGES: &[&str] = &[
         "runtime", "sync", "internal", "syscall", "time", "net", "os", "io", "bufio", "context",
         "database", "crypto", "reflect", "log", "fmt", "encoding", "compress", "archive", "text",
         "html", "testing", "errors", "bytes", "strings", "strconv", "sort", "slices", "maps",
