@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{Site, Verdict, age::humane, place, who};
 use crate::{
-    snapshot::{Holder, Object, Owner, Row, Snapshot},
+    snapshot::{Holder, Object, ObjectKind, Owner, Row, Snapshot},
     verdict::Judgement,
 };
 
@@ -221,11 +221,13 @@ fn chain(snapshot: &Snapshot, cycle: &[usize]) -> Option<String> {
         if left_out > 0 && (MEMBERS - 1..rows.len() - 1).contains(&index) {
             continue;
         }
-        text.push_str(&format!(
-            " → {} held by {}",
-            held_by(snapshot, row, next).map_or("lock", |object| object.kind.as_str()),
-            who(next.waiter.kind.as_str(), next.waiter.id)
-        ));
+        let next_is = who(next.waiter.kind.as_str(), next.waiter.id);
+        let link = match held_by(snapshot, row, next).map(|object| object.kind) {
+            Some(ObjectKind::Thread) => format!(" → end of {next_is}"),
+            Some(kind) => format!(" → {} held by {next_is}", kind.as_str()),
+            None => format!(" → lock held by {next_is}"),
+        };
+        text.push_str(&link);
     }
     if rows.len() == 1 {
         text.push_str(" itself");

@@ -56,15 +56,14 @@ impl<'a> Whereabouts<'a> {
                 let from = place.map_or_else(String::new, |frame| {
                     format!(" from {}", place::label(frame))
                 });
+                let holder_id = who(&holder.kind, &holder.id);
+                let role = match object.kind.as_str() {
+                    "thread" => format!("{holder_id}, which is joined"),
+                    kind => format!("{holder_id}, which holds {kind} {}", object.address),
+                };
                 evidence.push(Evidence {
                     rule: "holder".to_owned(),
-                    text: format!(
-                        "{}, which holds {} {}, waits itself in {}{from}",
-                        who(&holder.kind, &holder.id),
-                        object.kind,
-                        object.address,
-                        row.reason
-                    ),
+                    text: format!("{role}, waits itself in {}{from}", row.reason),
                     values: BTreeMap::from([("holder".to_owned(), holder.id.clone().into())]),
                 });
             }

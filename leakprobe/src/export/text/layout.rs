@@ -107,7 +107,7 @@ impl Page {
 
     /// A label with pieces behind it.
     pub(super) fn labelled_pieces(&mut self, label: &str, mut pieces: Vec<Piece>) {
-        let head = format!("{:LABEL_AT$}{label:<LABEL$}", "");
+        let head = format!("{:LABEL_AT$}{label:<width$} ", "", width = LABEL - 1);
         if let Some(first) = pieces.first_mut() {
             first.gap = "";
         }
@@ -130,4 +130,4 @@ impl Page {
 /// Column of labels.
 const LABEL_AT: usize = 8;
 /// Columns of a label with the space behind it.
-const LABEL: usize = 9;
+const LABEL: usize = 11;

@@ -122,6 +122,15 @@ fn plural(kind: &str) -> String {
 }
 
 fn object(object: &ObjectEntry) -> String {
+    // A thread that is joined: its address says less than its id.
+    if let ("thread", [joined]) = (object.kind.as_str(), object.holders.as_slice()) {
+        let end = if joined.alive == Some(false) {
+            ", which is gone"
+        } else {
+            ""
+        };
+        return format!("{}{end}", who(&joined.kind, &joined.id));
+    }
     let mut text = object.address.clone();
     if let Some(target) = object.detail.get("target") {
         text.push(' ');
