@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{Site, Verdict, age::humane, place};
+use super::{Site, Verdict, age::humane, place, who};
 use crate::{
-    snapshot::{Holder, Object, Owner, Row, Snapshot, WaiterKind},
+    snapshot::{Holder, Object, ObjectKind, Owner, Row, Snapshot},
     verdict::Judgement,
 };
 
@@ -162,14 +162,14 @@ fn proved(snapshot: &Snapshot, judgement: &Judgement, sites: &[Site]) -> String 
     }
     gone.sort_by_key(|(_, _, rows)| std::cmp::Reverse(rows.len()));
     for (object, holder, rows) in gone.iter().take(TOLD) {
-        let who = match rows.as_slice() {
-            [row] => format!("{} waits", short(row.waiter.kind, row.waiter.id)),
+        let waits = match rows.as_slice() {
+            [row] => format!("{} waits", who(row.waiter.kind.as_str(), row.waiter.id)),
             rows => format!("{} wait", rows.len()),
         };
         clauses.push(format!(
-            "{who} for a {} whose owner {} is gone",
+            "{waits} for a {} whose owner {} is gone",
             object.kind.as_str(),
-            short(holder.kind, holder.id)
+            who(holder.kind.as_str(), holder.id)
         ));
     }
     let more = gone.len().saturating_sub(TOLD);
@@ -191,7 +191,7 @@ fn proved(snapshot: &Snapshot, judgement: &Judgement, sites: &[Site]) -> String 
 fn chain(snapshot: &Snapshot, cycle: &[usize]) -> Option<String> {
     let rows: Vec<&Row> = cycle.iter().filter_map(|row| snapshot.rows.get(*row)).collect();
     let first = rows.first()?;
-    let mut text = short(first.waiter.kind, first.waiter.id);
+    let mut text = who(first.waiter.kind.as_str(), first.waiter.id);
     let next = rows.iter().skip(1).chain([first]);
     let left_out = rows.len().saturating_sub(MEMBERS);
     for (index, (row, next)) in rows.iter().zip(next).enumerate() {
@@ -202,11 +202,13 @@ fn chain(snapshot: &Snapshot, cycle: &[usize]) -> Option<String> {
         if left_out > 0 && (MEMBERS - 1..rows.len() - 1).contains(&index) {
             continue;
         }
-        text.push_str(&format!(
-            " → {} held by {}",
-            held_by(snapshot, row, next).map_or("lock", |object| object.kind.as_str()),
-            short(next.waiter.kind, next.waiter.id)
-        ));
+        let next_is = who(next.waiter.kind.as_str(), next.waiter.id);
+        let link = match held_by(snapshot, row, next).map(|object| object.kind) {
+            Some(ObjectKind::Thread) => format!(" → end of {next_is}"),
+            Some(kind) => format!(" → {} held by {next_is}", kind.as_str()),
+            None => format!(" → lock held by {next_is}"),
+        };
+        text.push_str(&link);
     }
     if rows.len() == 1 {
         text.push_str(" itself");
@@ -234,12 +236,4 @@ fn held<'a>(snapshot: &'a Snapshot, row: &'a Row) -> impl Iterator<Item = (&'a O
             _ => None,
         }
     })
-}
-
-/// `T7` for a thread, `G7` for a goroutine.
-fn short(kind: WaiterKind, id: u64) -> String {
-    match kind {
-        WaiterKind::Thread => format!("T{id}"),
-        WaiterKind::Goroutine => format!("G{id}"),
-    }
 }

@@ -10,7 +10,9 @@ use rustc_hash::FxHashMap;
 
 use super::{
     FrameEntry, Grade, HealthEntry, ProcessEntry, Report, RuntimeEntry, SCHEMA, SinceEntry, Site,
-    Verdict, Waiter, answer, evidence, identity,
+    Verdict, Waiter, answer, evidence,
+    holders::Whereabouts,
+    identity,
     naming::{NamedStack, Naming},
     objects, place,
 };
@@ -71,9 +73,10 @@ pub fn build(
             group.members.push(Member { row, judged, stack });
         }
     }
+    let whereabouts = Whereabouts::new(snapshot, judgement);
     let mut sites: Vec<Site> = groups
         .into_iter()
-        .filter_map(|group| site(snapshot, group, &mut naming, options))
+        .filter_map(|group| site(snapshot, group, &whereabouts, &mut naming, options))
         .collect();
     sites.sort_by(|a, b| {
         (b.verdict, b.count)
@@ -138,6 +141,7 @@ fn pid(snapshot: &Snapshot, row: &Row) -> u32 {
 fn site(
     snapshot: &Snapshot,
     mut group: Group,
+    whereabouts: &Whereabouts,
     naming: &mut Naming,
     options: &ReportOptions,
 ) -> Option<Site> {
@@ -163,6 +167,12 @@ fn site(
                 .collect(),
         })
         .collect();
+    let pids: Vec<u32> = pids.into_iter().collect();
+    let mut evidence = evidence::collect(members);
+    // Of a proof the evidence tells the whole chain already.
+    if group.key.verdict != Verdict::Leaked {
+        evidence.extend(whereabouts.evidence(&pids, &objects, naming));
+    }
     let exact = members.iter().all(|m| m.judged.age_ns.1.is_none());
     let total_ns: u128 = members.iter().map(|m| u128::from(m.judged.age_ns.0)).sum();
     let names = oldest.stack.identity.iter().map(String::as_str);
@@ -175,7 +185,7 @@ fn site(
         grade: group.key.grade,
         kind: group.key.kind.as_str().to_owned(),
         count: members.len() as u64,
-        pids: pids.into_iter().collect(),
+        pids,
         reason: group.key.reason.to_owned(),
         objects,
         oldest_seconds: seconds(oldest.judged.age_ns.0),
@@ -188,7 +198,7 @@ fn site(
         started_at: started_at(oldest, naming),
         created_by: oldest.row.origin.creation.map(|ix| naming.stack(ix).frames.clone()),
         labels: shared_labels(members),
-        evidence: evidence::collect(members),
+        evidence,
         waiters,
     })
 }

@@ -7,6 +7,7 @@ mod age;
 mod answer;
 mod build;
 mod evidence;
+mod holders;
 mod identity;
 mod naming;
 mod objects;
@@ -15,9 +16,11 @@ pub mod place;
 pub(crate) mod sample;
 #[cfg(test)]
 mod tests;
+mod who;
 
 pub use age::humane;
 pub use build::{ReportOptions, build};
+pub use who::who;
 
 use std::collections::BTreeMap;
 

@@ -152,7 +152,7 @@ impl Sample {
         objects: &[ObjectIx],
         age_ms: u64,
     ) -> &mut Judged {
-        let began = Ns(self.snapshot.ended.0 - age_ms * 1_000_000);
+        let began = Ns((self.snapshot.ended.0).saturating_sub(age_ms * 1_000_000));
         self.snapshot.rows.push(Row {
             waiter: Waiter { process, kind: WaiterKind::Thread, id: tid, ns_id: tid, birth: tid },
             name: format!("w{tid}"),
@@ -208,7 +208,7 @@ impl Judged {
 
 const LIBC: &str = "libc.so.6!";
 
-/// Ten threads on a mutex whose holder sleeps, ten on a condition variable, five in read() of a
+/// Ten threads on a mutex and its holder that sleeps, ten on a condition variable, five in read() of a
 /// pipe, one mutex whose owner exited, one ABBA deadlock.
 pub(crate) fn deadlock() -> Sample {
     let mut s = Sample::new();
@@ -229,6 +229,8 @@ pub(crate) fn deadlock() -> Sample {
     for n in 0..10 {
         s.thread(p, 4260 + n, "pthread_mutex_lock", at, &[busy], 192_400 - n * 1_000);
     }
+    let at = stack(&mut s, &["clock_nanosleep", "sleep"], &["hold|waits.c:20"]);
+    s.thread(p, 4250, "clock_nanosleep", at, &[], 193_000);
     let cond = s.object(p, ObjectKind::Condvar, 0x5555_0000_2000, Owner::None);
     let at = stack(
         &mut s,

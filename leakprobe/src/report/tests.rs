@@ -236,3 +236,29 @@ fn references_into_nowhere() {
     s.snapshot.objects.truncate(1);
     assert!(!s.report().sites.is_empty());
 }
+
+#[test]
+fn joins() {
+    // Check that a join is told as waiting for a thread's end, in the answer and as evidence.
+    let mut s = Sample::new();
+    let p = s.process(1, "x", "/srv/x");
+    let at = s.stack(&["libc.so.6!__pthread_clockjoin_ex", "/srv/x!finish|x.c:7"]);
+    let lock = s.stack(&["libc.so.6!pthread_mutex_lock", "/srv/x!take|x.c:9"]);
+    let thread = s.object(p, ObjectKind::Thread, 0x7f00, held_by(2, true));
+    let mutex = s.object(p, ObjectKind::Mutex, 0x10, held_by(1, true));
+    s.thread(p, 1, "pthread_join", at, &[thread], 2_000);
+    s.thread(p, 2, "pthread_mutex_lock", lock, &[mutex], 1_000);
+    let join = s.report().sites.remove(0);
+    assert_eq!(
+        join.evidence[0].text,
+        "T2, which is joined, waits itself in pthread_mutex_lock from take (x.c:9)"
+    );
+    for judged in &mut s.judgement.rows {
+        judged.leaked("owner_cycle", "cycle");
+    }
+    s.judgement.cycles.push(vec![0, 1]);
+    assert_eq!(
+        s.report().answer,
+        "2 threads can never wake: T1 → end of T2 → mutex held by T1"
+    );
+}

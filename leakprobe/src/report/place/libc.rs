@@ -4,7 +4,7 @@ use super::super::{FrameEntry, identity::stable_name};
 
 /// Whether a file of this name is libc or one of its parts, the dynamic loader included.
 pub(super) fn is_libc_file(name: &str) -> bool {
-    const STARTS: [&str; 9] = [
+    const STARTS: &[&str] = &[
         "libc.so",
         "libc-2.",
         "libc.musl-",
@@ -21,7 +21,7 @@ pub(super) fn is_libc_file(name: &str) -> bool {
 /// Whether a name can only be libc's: C reserves names that begin with two underscores to the
 /// implementation, POSIX the prefix `pthread_`.
 pub(super) fn is_reserved_name(function: &str) -> bool {
-    const STARTS: [&str; 17] = [
+    const STARTS: &[&str] = &[
         "pthread_",
         "__pthread_",
         "___pthread_",
@@ -40,7 +40,7 @@ pub(super) fn is_reserved_name(function: &str) -> bool {
         "__poll",
         "__select",
     ];
-    const EXACT: [&str; 26] = [
+    const EXACT: &[&str] = &[
         "_start",
         "_start_c",
         "__clone",
@@ -75,34 +75,46 @@ pub(super) fn is_reserved_name(function: &str) -> bool {
 
 /// Names that end a stack at its inner end in a static binary: what enters the kernel to wait.
 pub(super) fn may_wait_inside(frame: &FrameEntry) -> bool {
-    const NAMES: [&str; 70] = [
+    const NAMES: &[&str] = &[
         "accept",
         "accept4",
+        "clock_nanosleep",
+        "clone",
+        "clone3",
         "cnd_timedwait",
         "cnd_wait",
-        "clock_nanosleep",
         "connect",
         "do_futex_wait",
-        "do_futex_wait.constprop",
+        "do_system",
         "epoll_pwait",
         "epoll_pwait2",
         "epoll_wait",
         "fcntl",
         "fdatasync",
-        "fgets",
+        "fflush",
         "fgetc",
+        "fgets",
         "flock",
+        "fgets_unlocked",
+        "fread_unlocked",
+        "fwrite_unlocked",
+        "locking_getc",
+        "fprintf",
+        "fputc",
+        "fputs",
         "fread",
         "fsync",
+        "futex_abstimed_wait",
         "futex_wait",
         "futex_wait_cancelable",
-        "futex_abstimed_wait",
+        "fwrite",
         "getc",
-        "getline",
+        "getchar",
         "getdelim",
+        "getline",
         "getrandom",
-        "ioctl",
         "io_getevents",
+        "ioctl",
         "lll_mutex_lock_optimized",
         "lockf",
         "lockf64",
@@ -112,6 +124,7 @@ pub(super) fn may_wait_inside(frame: &FrameEntry) -> bool {
         "mtx_lock",
         "mtx_timedlock",
         "nanosleep",
+        "new_do_write",
         "open",
         "open64",
         "openat",
@@ -121,7 +134,10 @@ pub(super) fn may_wait_inside(frame: &FrameEntry) -> bool {
         "pread",
         "pread64",
         "preadv",
+        "printf",
         "pselect",
+        "putc",
+        "puts",
         "pwrite",
         "pwrite64",
         "read",
@@ -146,13 +162,13 @@ pub(super) fn may_wait_inside(frame: &FrameEntry) -> bool {
         "sleep",
         "splice",
         "syscall",
-    ];
-    const MORE: [&str; 34] = [
         "system",
         "tcdrain",
         "thrd_join",
         "thrd_sleep",
         "usleep",
+        "vfork",
+        "vfprintf",
         "wait",
         "wait3",
         "wait4",
@@ -160,37 +176,18 @@ pub(super) fn may_wait_inside(frame: &FrameEntry) -> bool {
         "waitpid",
         "write",
         "writev",
-        "vfork",
-        "sigwaitinfo",
-        "clone",
-        "clone3",
-        "_IO_file_underflow",
-        "_IO_new_file_underflow",
-        "_IO_file_read",
-        "_IO_default_uflow",
-        "_IO_getline",
-        "_IO_getline_info",
-        "_IO_file_xsgetn",
-        "_IO_fgets",
-        "_IO_new_file_write",
-        "_IO_file_xsputn",
-        "new_do_write",
-        "_IO_do_write",
-        "getchar",
-        "__uflow",
-        "__toread",
-        "__stdio_read",
-        "__stdio_write",
-        "__underflow",
     ];
     let name = stable_name(&frame.function);
-    (NAMES.contains(&name) || MORE.contains(&name)) && may_be_libc_source(frame)
+    // C reserves names with two underscores to libc; some programs use them all the same, so
+    // that is believed only here.
+    let reserved = (name.starts_with("__") || name.starts_with("_IO_")) && !name.contains("::");
+    (reserved || NAMES.contains(&name)) && may_be_libc_source(frame)
 }
 
 /// Names that end a stack at its outer end in a static binary: what calls `main` and threads' start
 /// routines.
 pub(super) fn may_start_inside(frame: &FrameEntry) -> bool {
-    const NAMES: [&str; 9] = [
+    const NAMES: &[&str] = &[
         "clone",
         "clone3",
         "libc_start_main_stage2",
@@ -207,7 +204,7 @@ pub(super) fn may_start_inside(frame: &FrameEntry) -> bool {
 /// Whether a frame's source path, if it has one, could be libc's own.
 fn may_be_libc_source(frame: &FrameEntry) -> bool {
     // Folders of glibc's and musl's trees that hold functions which wait.
-    const FOLDERS: [&str; 16] = [
+    const FOLDERS: &[&str] = &[
         "nptl/",
         "sysdeps/",
         "io/",

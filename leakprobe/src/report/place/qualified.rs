@@ -2,7 +2,7 @@
 
 /// Whether a function belongs to a language's library or runtime, by its name.
 pub(super) fn is_language_name(function: &str) -> bool {
-    const EXACT: [&str; 8] = [
+    const EXACT: &[&str] = &[
         "__rust_begin_short_backtrace",
         "__rust_end_short_backtrace",
         "__rust_try",
@@ -20,7 +20,7 @@ pub(super) fn is_language_name(function: &str) -> bool {
 /// Crates and namespaces that are library: Rust's own, the ones whose business is waiting, and
 /// C++'s `std`.
 fn is_library_root(root: &str) -> bool {
-    const ROOTS: [&str; 29] = [
+    const ROOTS: &[&str] = &[
         "std",
         "core",
         "alloc",
@@ -75,7 +75,12 @@ fn is_rust_or_cpp_library(name: &str) -> bool {
 
 /// The first part of a path, `None` for a name without one.
 fn root_of(path: &str) -> Option<&str> {
-    let root = path.split("::").next().filter(|root| root.len() < path.len())?;
+    let root = path
+        .split("::")
+        .next()
+        .filter(|root| root.len() < path.len())?;
+    // Rust's v0 mangling may add a crate's disambiguator: `std[4d9ac7bc]::rt`.
+    let root = root.split_once('[').map_or(root, |(name, _)| name);
     // `Foo<a::b>` has no path of its own: the `::` is inside its parameters.
     root.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_').then_some(root)
 }
@@ -132,7 +137,7 @@ fn without_return_type(name: &str) -> &str {
 
 /// Go's standard library: `runtime.gopark`, `internal/poll.(*FD).Read`.
 fn is_go_library(name: &str) -> bool {
-    const PACKAGES: [&str; 42] = [
+    const PACKAGES: &[&str] = &[
         "runtime", "sync", "internal", "syscall", "time", "net", "os", "io", "bufio", "context",
         "database", "crypto", "reflect", "log", "fmt", "encoding", "compress", "archive", "text",
         "html", "testing", "errors", "bytes", "strings", "strconv", "sort", "slices", "maps",

@@ -81,6 +81,64 @@ fn static_glibc_and_musl() {
 }
 
 #[test]
+fn stacks_of_static_glibc() {
+    // Check the stacks of a static program that waits in every way that glibc 2.36 knows.
+    for names in [
+        "__clock_nanosleep __nanosleep __sleep",
+        "__clock_nanosleep __nanosleep usleep",
+        "__clock_nanosleep",
+        "__lll_lock_wait __pthread_mutex_lock",
+        "__lll_lock_wait __pthread_mutex_lock __mtx_lock",
+        "__futex_abstimed_wait_common __pthread_mutex_clocklock_common",
+        "__futex_abstimed_wait_common ___pthread_cond_wait",
+        "__futex_abstimed_wait_common __pthread_cond_timedwait",
+        "__futex_abstimed_wait_common ___pthread_rwlock_wrlock",
+        "__futex_abstimed_wait_common __new_sem_wait_slow64.constprop.0",
+        "__futex_abstimed_wait_common __pthread_clockjoin_ex",
+        "___pthread_barrier_wait",
+        "__libc_read",
+        "__poll",
+        "__ppoll",
+        "__select",
+        "epoll_wait",
+        "__libc_pause",
+        "__libc_accept",
+        "__libc_recvmsg",
+        "__sigtimedwait __libc_sigwait",
+        "__flock",
+        "__wait4",
+        "__wait4 do_system",
+        "__libc_read _IO_new_file_underflow _IO_default_uflow _IO_getline_info _IO_fgets",
+        "__libc_read _IO_new_file_underflow _IO_file_xsgetn _IO_fread",
+        "__libc_write _IO_new_file_write new_do_write _IO_new_file_xsputn _IO_fwrite",
+    ] {
+        let inner = names.split(' ');
+        let thread: Vec<&str> = inner
+            .clone()
+            .chain(["own", "start_thread", "__clone3"])
+            .collect();
+        check(&thread, Some("own"), Some("own"));
+        let end = [
+            "main",
+            "__libc_start_call_main",
+            "__libc_start_main_impl",
+            "_start",
+        ];
+        let main: Vec<&str> = inner.chain(["own"]).chain(end).collect();
+        check(&main, Some("own"), Some("main"));
+    }
+    check(
+        &[
+            "__flock|../sysdeps/unix/syscall-template.S:120",
+            "__own|server.c:3",
+            "main|server.c:9",
+        ],
+        Some("__own"),
+        Some("main"),
+    );
+}
+
+#[test]
 fn rust() {
     // Check that std, core, alloc and the crates whose business is waiting are library, wherever
     // the type or the trait stands, and that the program's own impls are not.
@@ -124,6 +182,31 @@ fn rust() {
         &["tokio_postgres::connect"],
         Some("tokio_postgres::connect"),
         Some("tokio_postgres::connect"),
+    );
+}
+
+#[test]
+fn a_rust_programs_main() {
+    // Check that the `main` that the compiler makes is not taken for the program's.
+    check(
+        &[
+            "read@/lib/libc.so.6",
+            "server::main",
+            "core::ops::function::FnOnce::call_once",
+            "std[4d9ac7bc]::sys::backtrace::__rust_begin_short_backtrace",
+            "std::rt::lang_start_internal",
+            "std::rt::lang_start",
+            "main",
+            "__libc_start_call_main@/lib/libc.so.6",
+            "_start",
+        ],
+        Some("server::main"),
+        Some("server::main"),
+    );
+    check(
+        &["std[4d9ac7bc]::rt::f", "a::b"],
+        Some("a::b"),
+        Some("a::b"),
     );
 }
 

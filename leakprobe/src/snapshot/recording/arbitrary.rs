@@ -166,11 +166,15 @@ impl Names for Echo {
             line: Some(offset as u32),
             inlined,
         };
-        if offset % 2 == 0 { vec![name(true), name(false)] } else { Vec::new() }
+        if offset.is_multiple_of(2) {
+            vec![name(true), name(false)]
+        } else {
+            Vec::new()
+        }
     }
 
     fn in_kernel(&mut self, address: u64) -> Option<Named> {
-        (address % 2 == 0).then(Named::default)
+        address.is_multiple_of(2).then(Named::default)
     }
 }
 

@@ -78,6 +78,12 @@ pub fn read_from(mut input: impl BufRead, path: &Path) -> Result<Recording, Reco
             Next::End | Next::Cut => break,
         }
     }
+    // Reading on to the end also compares gzip's checksum.
+    if recording.complete
+        && let Next::Line(_) = lines.next()?
+    {
+        return Err(lines.corrupt("it goes on after its end"));
+    }
     if recording.snapshots.is_empty() {
         return Err(RecordingError::Empty { path: path.to_owned() });
     }

@@ -122,9 +122,22 @@ fn each_problem_has_its_message() {
     assert!(wrong("\"objects\":[0]", "\"objects\":[99]").contains("it names object 99 of"));
     assert!(wrong("\"end\":{\"snapshots\":1}", "\"end\":{\"snapshots\":2}").contains("holds 1"));
     assert!(wrong("\"ended\":1000100000000", "\"ended\":1").contains("not in order"));
-    let absent = read(Path::new("/nonexistent/run.lpr")).unwrap_err().to_string();
+    assert!(error(&packed(&format!("{good}{{}}\n"))).contains("goes on after its end"));
+    let mut sum = packed(&good);
+    let at = sum.len() - 8;
+    sum[at] ^= 1;
+    assert!(error(&sum).contains("is damaged"));
+    let absent = read(Path::new("/nonexistent/run.lpr"))
+        .unwrap_err()
+        .to_string();
     assert!(absent.contains("Check the path"), "{absent}");
-    let nowhere = Writer::create("/nonexistent/run.lpr", &header()).unwrap_err().to_string();
+    let full = Writer::create("/dev/full", &header())
+        .unwrap_err()
+        .to_string();
+    assert!(full.contains("No space left"), "{full}");
+    let nowhere = Writer::create("/nonexistent/run.lpr", &header())
+        .unwrap_err()
+        .to_string();
     assert!(nowhere.contains("--record FILE"), "{nowhere}");
 }
 

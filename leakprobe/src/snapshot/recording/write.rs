@@ -23,6 +23,8 @@ pub struct Writer {
     out: GzEncoder<File>,
     snapshots: u64,
     bytes: u64,
+    /// A write has failed, perhaps within a line: what came after it could not be read.
+    broken: bool,
 }
 
 /// Lines as they are written.
@@ -39,8 +41,13 @@ impl Writer {
     pub fn create(path: impl Into<PathBuf>, header: &Header) -> Result<Self, RecordingError> {
         let path = path.into();
         let file = File::create(&path).map_err(|source| failed(&path, source))?;
-        let mut writer =
-            Writer { path, out: GzEncoder::new(file, Compression::fast()), snapshots: 0, bytes: 0 };
+        let mut writer = Writer {
+            path,
+            out: GzEncoder::new(file, Compression::fast()),
+            snapshots: 0,
+            bytes: 0,
+            broken: false,
+        };
         writer.line(header, 0)?;
         Ok(writer)
     }
@@ -51,7 +58,8 @@ impl Writer {
     }
 
     /// Appends a snapshot. [`RecordingError::Full`] leaves the recording as it was: it can still be
-    /// given symbols and be finished.
+    /// given symbols and be finished. After a failed write nothing more is written, and what was
+    /// handed over before it can be read.
     pub fn append(&mut self, snapshot: &Snapshot) -> Result<(), RecordingError> {
         if self.snapshots >= MAX_SNAPSHOTS as u64 {
             return Err(RecordingError::Full { path: self.path.clone() });
@@ -90,10 +98,14 @@ impl Writer {
         if length > MAX_LINE || self.bytes.saturating_add(length) > MAX_TOTAL - reserve {
             return Err(RecordingError::Full { path: self.path.clone() });
         }
-        self.out
-            .write_all(&bytes)
-            .and_then(|()| self.out.flush())
-            .map_err(|source| failed(&self.path, source))?;
+        if self.broken {
+            let gone = io::Error::other("an earlier write has failed");
+            return Err(failed(&self.path, gone));
+        }
+        if let Err(source) = self.out.write_all(&bytes).and_then(|()| self.out.flush()) {
+            self.broken = true;
+            return Err(failed(&self.path, source));
+        }
         self.bytes += length;
         Ok(())
     }

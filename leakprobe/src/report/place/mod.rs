@@ -30,6 +30,15 @@ pub fn library_frames(stack: &[FrameEntry]) -> Vec<bool> {
     // With libc in a file of its own, a `read` or `start` in the program is the program's.
     let libc_is_a_file = stack.iter().any(|f| module_of(f).is_some_and(libc::is_libc_file));
     let mut library: Vec<bool> = stack.iter().map(is_library_alone).collect();
+    for (index, pair) in stack.windows(2).enumerate() {
+        if let [inner, outer] = pair
+            && outer.function == "main"
+            && inner.function.starts_with("std::rt::lang_start")
+        {
+            // Rust's compiler makes this `main`; the program's own is further in.
+            mark(&mut library, index + 1);
+        }
+    }
     if !libc_is_a_file {
         for (index, frame) in stack.iter().enumerate() {
             if !(library.get(index) == Some(&true) || libc::may_wait_inside(frame)) {
@@ -89,8 +98,8 @@ fn is_library_alone(frame: &FrameEntry) -> bool {
 
 /// Shared objects of compilers and languages, and what is not a file at all.
 fn is_language_file(name: &str) -> bool {
-    const EXACT: [&str; 3] = ["[kernel]", "[vdso]", "[vsyscall]"];
-    const STARTS: [&str; 9] = [
+    const EXACT: &[&str] = &["[kernel]", "[vdso]", "[vsyscall]"];
+    const STARTS: &[&str] = &[
         "libstdc++.so",
         "libgcc_s.so",
         "libgcc_s-",
@@ -107,7 +116,7 @@ fn is_language_file(name: &str) -> bool {
 /// Source paths that only libraries of languages have.
 fn is_library_source(path: &str) -> bool {
     // Rust's own library; glibc's, as Debian, Fedora and upstream builds record it.
-    const INSIDE: [&str; 9] = [
+    const INSIDE: &[&str] = &[
         "/rustc/",
         "/library/std/src/",
         "/library/core/src/",
