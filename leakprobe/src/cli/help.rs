@@ -26,11 +26,11 @@ pub const EXAMPLES: [(&str, &str); 6] = [
     ),
     ("sudo leakprobe", "what is stuck on this machine"),
     (
-        "sudo leakprobe --pid 1234 --duration 5m --record run.lp",
+        "sudo leakprobe --pid 1234 --duration 5m --record run.lpr",
         "watch for a while, keep it",
     ),
     (
-        "leakprobe replay run.lp --flamegraph out.svg",
+        "leakprobe replay run.lpr --flamegraph out.svg",
         "look again, anywhere, without root",
     ),
     (

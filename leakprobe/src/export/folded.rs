@@ -4,7 +4,17 @@ use std::io::{self, Write};
 
 use crate::report::Report;
 
+/// What the number behind a stack, and the width of a flame graph, is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Weight {
+    /// How many wait there.
+    #[default]
+    Waiters,
+    /// How long they have waited together, in milliseconds.
+    Time,
+}
+
 /// Writes the report.
-pub fn write(report: &Report, mut w: impl Write) -> io::Result<()> {
+pub fn write(report: &Report, _weight: Weight, mut w: impl Write) -> io::Result<()> {
     writeln!(w, "{}", report.sites.len())
 }
