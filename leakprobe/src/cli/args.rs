@@ -9,7 +9,7 @@ use clap::{
 use clap_complete::Shell;
 
 use super::{duration, help, outputs::Place};
-use crate::{export::flamegraph, report::Verdict};
+use crate::{export::folded::Weight, report::Verdict};
 
 /// Shortest time between snapshots: anything less would watch itself.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
@@ -150,7 +150,7 @@ impl From<VerdictArg> for Verdict {
     }
 }
 
-/// [`flamegraph::Width`] as clap reads it.
+/// [`Weight`] as clap reads it.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub enum WidthArg {
     #[default]
@@ -158,11 +158,11 @@ pub enum WidthArg {
     Seconds,
 }
 
-impl From<WidthArg> for flamegraph::Width {
-    fn from(arg: WidthArg) -> flamegraph::Width {
+impl From<WidthArg> for Weight {
+    fn from(arg: WidthArg) -> Weight {
         match arg {
-            WidthArg::Waiters => flamegraph::Width::Waiters,
-            WidthArg::Seconds => flamegraph::Width::Seconds,
+            WidthArg::Waiters => Weight::Waiters,
+            WidthArg::Seconds => Weight::Time,
         }
     }
 }

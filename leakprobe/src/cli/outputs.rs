@@ -10,7 +10,11 @@ use anyhow::anyhow;
 
 use super::{destination::Destination, exit::Failure, temporary::Unfinished};
 use crate::{
-    export::{flamegraph, folded, json},
+    export::{
+        flamegraph,
+        folded::{self, Weight},
+        json,
+    },
     report::Report,
 };
 
@@ -49,7 +53,7 @@ pub struct Wanted {
     /// A flame graph.
     pub flamegraph: Option<Place>,
     /// What its width stands for.
-    pub flamegraph_width: flamegraph::Width,
+    pub flamegraph_width: Weight,
 }
 
 /// What can be done about a file that failed when all was collected.
@@ -61,14 +65,14 @@ const WAY_OUT: &str = "what was found is on the standard output; free space or n
 enum Format {
     Json,
     Folded,
-    Flamegraph(flamegraph::Width),
+    Flamegraph(Weight),
 }
 
 impl Format {
     fn write(self, report: &Report, w: &mut dyn Write) -> anyhow::Result<()> {
         match self {
             Format::Json => json::write(report, w)?,
-            Format::Folded => folded::write(report, w)?,
+            Format::Folded => folded::write(report, Weight::Waiters, w)?,
             Format::Flamegraph(width) => flamegraph::write(report, width, w)?,
         }
         Ok(())

@@ -19,5 +19,5 @@ pub fn replay(file: &Path, plan: &Plan, wanted: Wanted) -> Result<u8, Failure> {
     let quiet = Progress::new(true);
     let telling = Telling::new(outputs.text_on_stdout(), stdout::coloured(), quiet);
     run::deliver(&report, outputs, telling)?;
-    Ok(run::code(plan.fail_on, &report))
+    Ok(run::code(plan.fail_on, run::verdicts(&report)))
 }

@@ -68,7 +68,7 @@ fn watch(plan: &Plan, outputs: Outputs, stop: &StopFlag) -> Result<u8, Failure> 
     match ended {
         Ok(report) => {
             deliver(&report, outputs, telling)?;
-            Ok(code(plan.fail_on, &report))
+            Ok(code(plan.fail_on, verdicts(&report)))
         }
         // What was known when it failed is still worth having; the failure is told last.
         Err(failed) => {
@@ -97,45 +97,34 @@ pub fn deliver(report: &Report, outputs: Outputs, mut telling: Telling) -> Resul
 }
 
 /// The exit code: whether a site has the verdict that is to fail the run, or a worse one.
-pub fn code(fail_on: Option<Verdict>, report: &Report) -> u8 {
-    let worst = report.sites.iter().map(|site| site.verdict).max();
-    match (fail_on, worst) {
+pub fn code(fail_on: Option<Verdict>, found: impl IntoIterator<Item = Verdict>) -> u8 {
+    match (fail_on, found.into_iter().max()) {
         (Some(limit), Some(worst)) if worst >= limit => exit::FAIL_ON_MET,
         _ => exit::OK,
     }
+}
+
+/// The verdicts of a report.
+pub fn verdicts(report: &Report) -> impl Iterator<Item = Verdict> {
+    report.sites.iter().map(|site| site.verdict)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn report(verdicts: &[&str]) -> Report {
-        let site = |verdict: &&str| {
-            serde_json::json!({
-                "id": "1", "verdict": verdict, "grade": null, "kind": "thread", "count": 1,
-                "pids": [7], "reason": "read", "objects": {"distinct": 0, "top": []},
-                "oldest_seconds": 1.0, "newest_seconds": 1.0, "since": "exact", "stack": [],
-                "started_at": null, "created_by": null, "labels": {}, "evidence": [],
-                "waiters": []
-            })
-        };
-        let sites: Vec<_> = verdicts.iter().map(site).collect();
-        serde_json::from_value(serde_json::json!({
-            "schema": "leakprobe.report/1", "tool": "", "host": "", "kernel": "", "at": "",
-            "watched_seconds": 0.0, "processes": [], "sites": sites,
-            "health": {"task_source": "", "snapshots": 1, "counts": {}, "notes": []}
-        }))
-        .unwrap()
-    }
-
     #[test]
     fn fail_on() {
         // Check that the verdict itself and any worse one fail the run, wherever the site stands.
-        let mixed = report(&["waiting", "stuck", "idle"]);
-        assert_eq!(code(Some(Verdict::Waiting), &mixed), exit::FAIL_ON_MET);
-        assert_eq!(code(Some(Verdict::Stuck), &mixed), exit::FAIL_ON_MET);
-        assert_eq!(code(Some(Verdict::Leaking), &mixed), exit::OK);
-        assert_eq!(code(None, &report(&["leaked"])), exit::OK);
-        assert_eq!(code(Some(Verdict::Waiting), &report(&[])), exit::OK);
+        use Verdict::{Idle, Leaked, Leaking, Stuck, Waiting};
+        let mixed = [Waiting, Stuck, Idle];
+        assert_eq!(code(Some(Waiting), mixed), exit::FAIL_ON_MET);
+        assert_eq!(code(Some(Idle), mixed), exit::FAIL_ON_MET);
+        assert_eq!(code(Some(Stuck), mixed), exit::FAIL_ON_MET);
+        assert_eq!(code(Some(Leaking), mixed), exit::OK);
+        assert_eq!(code(Some(Stuck), [Leaking]), exit::FAIL_ON_MET);
+        assert_eq!(code(Some(Leaking), [Leaked]), exit::FAIL_ON_MET);
+        assert_eq!(code(None, [Leaked]), exit::OK);
+        assert_eq!(code(Some(Waiting), []), exit::OK);
     }
 }

@@ -100,12 +100,14 @@ impl Telling {
         }
     }
 
+    /// Prints whole lines.
     fn say(&mut self, text: &str) {
         if !self.text {
             return;
         }
         self.progress.clear();
-        if let Err(error) = self.stdout.say(text) {
+        let ended = if text.ends_with('\n') { "" } else { "\n" };
+        if let Err(error) = self.stdout.say(&format!("{text}{ended}")) {
             self.error.get_or_insert(error);
         }
     }

@@ -2,19 +2,10 @@
 
 use std::io::{self, Write};
 
+pub use super::folded::Weight;
 use crate::report::Report;
 
-/// What a frame's width stands for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Width {
-    /// Waiters.
-    #[default]
-    Waiters,
-    /// Seconds waited.
-    Seconds,
-}
-
 /// Writes the report.
-pub fn write(report: &Report, _width: Width, mut w: impl Write) -> io::Result<()> {
+pub fn write(report: &Report, _weight: Weight, mut w: impl Write) -> io::Result<()> {
     writeln!(w, "<svg>{}</svg>", report.sites.len())
 }
