@@ -114,22 +114,25 @@ impl Unwinder {
             return;
         }
         let mut ranges = Vec::with_capacity(walks.len());
+        let mut own = Vec::with_capacity(walks.len());
         for walk in walks.iter_mut() {
             let before = ranges.len();
             wanted(target, walk, window, &mut ranges);
             walk.count_read(ranges[before..].iter().map(|r| r.end - r.start).sum());
+            own.push(before..ranges.len());
         }
         let batch = target.memory().read_many(&ranges);
         let mut unfinished = Vec::new();
-        for walk in walks.iter_mut() {
-            let missing_before = walk.missing().to_vec();
+        for (walk, own) in walks.iter_mut().zip(own) {
+            let asked = |address: u64| {
+                let mut own = ranges.get(own.clone()).unwrap_or_default().iter();
+                own.any(|range| range.contains(&address))
+            };
             match walk.follow(target, &mut self.ways, &batch, deadline) {
                 Outcome::Ended => {}
-                // It was asked for, and is not there.
+                // It was asked for and is not there, or it can't be.
                 Outcome::Needs(address)
-                    if missing_before.contains(&address)
-                        || is_in(address, walk.stack_pointer(), window)
-                        || target.maps().find(address).is_none() =>
+                    if asked(address) || target.maps().find(address).is_none() =>
                 {
                     walk.stop(Unnamed::StackUnreadable);
                 }
@@ -144,10 +147,6 @@ impl Unwinder {
             self.read_and_walk(target, group, window, deadline);
         }
     }
-}
-
-fn is_in(address: u64, start: u64, size: u64) -> bool {
-    address >= start && address - start <= size.saturating_sub(8)
 }
 
 /// What to read for a stack: a window from its stack pointer on, and one from each address that was

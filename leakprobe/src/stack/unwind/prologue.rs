@@ -14,6 +14,8 @@ pub(super) enum CallerFp {
     Unchanged,
     /// In memory, this many bytes below the return address.
     Saved(u64),
+    /// Not known.
+    Unknown,
 }
 
 /// Where to find what a function must give back to its caller.
@@ -65,6 +67,12 @@ pub(super) fn frame_layout(code: &[u8], start: u64, pc: u64) -> Option<FrameLayo
             }
             [0x48, 0x81, 0xec, a, b, c, d @ 0..0x80, ..] => {
                 layout.to_return_address += u64::from(u32::from_le_bytes([*a, *b, *c, *d]));
+                return Some(layout);
+            }
+            [] => return Some(layout),
+            // What follows may save rbp too.
+            _ if layout.caller_fp == CallerFp::Unchanged => {
+                layout.caller_fp = CallerFp::Unknown;
                 return Some(layout);
             }
             _ => return Some(layout),

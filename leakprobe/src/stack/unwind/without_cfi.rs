@@ -91,6 +91,7 @@ impl WithoutCfi {
         }
         let bp = match layout.caller_fp {
             CallerFp::Unchanged => regs.bp,
+            CallerFp::Unknown => None,
             CallerFp::Saved(below) => {
                 let saved = at.wrapping_sub(below);
                 match window.word(saved) {

@@ -1,0 +1,84 @@
+//! Real programs, built in the ways that programs are built.
+
+use super::program::{Program, is_installed};
+
+const TEXT: &str = include_str!("waiting.c");
+
+/// That a stack holds these functions one after the other, and is whole.
+fn assert_whole(names: &[String], functions: &[&str], how: &str) {
+    let at = names.iter().position(|name| name == functions[0]);
+    let at = at.unwrap_or_else(|| panic!("{how}: no {} in {names:?}", functions[0]));
+    let found: Vec<&str> = names[at..].iter().take(functions.len()).map(String::as_str).collect();
+    assert_eq!(found, functions, "{how}: {names:?}");
+    let broken = ["NoUnwindInfo", "StackUnreadable", "Unmapped", "TooDeep", "NoBasePointer"];
+    let last = names.last().unwrap();
+    assert!(!broken.iter().any(|why| last.starts_with(why)), "{how}: {names:?}");
+    // From the start routine to the end are one or two frames of the C library.
+    let above = names.len() - at - functions.len();
+    assert!(above <= 2, "{how}: {names:?}");
+}
+
+/// Every shape of stack in one program.
+fn assert_all_shapes(program: &Program, how: &str) {
+    let shapes: [(&str, &[&str]); 6] = [
+        ("plain", &["wait_for_ever", "inner", "middle", "outer", "routine"]),
+        ("aligned", &["wait_for_ever", "inner", "aligned", "routine"]),
+        ("large", &["wait_for_ever", "inner", "large", "routine"]),
+        ("short", &["wait_for_ever", "inner", "down", "down"]),
+        ("signal", &["wait_for_ever", "inner", "handler"]),
+        ("altstack", &["wait_for_ever", "inner", "handler"]),
+    ];
+    for (mode, functions) in shapes {
+        let running = program.start(&[mode]);
+        for with_bp in [true, false] {
+            let how = format!("{how}, {mode}, bp {with_bp}");
+            let names = running.names(with_bp);
+            let needs_bp = names.last().is_some_and(|n| n.starts_with("NoBasePointer"));
+            if !with_bp && needs_bp {
+                continue;
+            }
+            match mode {
+                "short" => {
+                    assert_eq!(names.iter().filter(|n| *n == "down").count(), 201, "{how}");
+                    let end = names.iter().position(|n| n == "routine").unwrap();
+                    assert_whole(&names[end..], &["routine"], &how);
+                }
+                "signal" | "altstack" => {
+                    assert!(names.windows(3).any(|w| w == functions), "{how}: {names:?}");
+                    assert_whole(&names, &["interrupted", "routine"], &how);
+                }
+                _ => assert_whole(&names, functions, &how),
+            }
+        }
+    }
+}
+
+macro_rules! builds {
+    ($($name:ident: $what:literal, $compiler:literal, $flags:expr;)*) => {$(
+        #[test]
+        fn $name() {
+            // Check that every shape of stack is unwound to its end in this kind of build.
+            if !is_installed($compiler) {
+                eprintln!("skipped: {} is not installed", $compiler);
+                return;
+            }
+            let program = Program::compile($compiler, &$flags, TEXT);
+            assert_all_shapes(&program, $what);
+        }
+    )*};
+}
+
+builds! {
+    unoptimized: "-O0", "cc", ["-O0"];
+    optimized: "-O2", "cc", ["-O2", "-fomit-frame-pointer"];
+    not_pie: "no PIE", "cc", ["-O2", "-no-pie"];
+    linked_statically: "static", "cc", ["-O2", "-fomit-frame-pointer", "-static"];
+    static_pie: "static PIE", "cc", ["-O2", "-static-pie"];
+    frame_pointers: "frame pointers", "cc", ["-O2", "-fno-omit-frame-pointer"];
+    debug_frame: ".debug_frame", "cc",
+        ["-O2", "-g", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables"];
+    compressed: "compressed .debug_frame", "cc",
+        ["-O2", "-g", "-gz=zlib", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables"];
+    musl: "musl", "musl-gcc", ["-O2"];
+    musl_static: "musl static", "musl-gcc", ["-O2", "-static"];
+}

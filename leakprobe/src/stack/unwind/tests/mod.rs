@@ -1,0 +1,4 @@
+//! Stacks of real programs, and of hostile ones.
+
+mod live;
+mod program;

@@ -1,0 +1,115 @@
+/* A thread that waits in read() for ever, below a chain of functions that the argument chooses. */
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define KEPT __attribute__((noinline))
+#define AFTER() __asm__ volatile("" ::: "memory")
+
+static int ends[2];
+static const char *mode;
+
+KEPT void wait_for_ever(void) {
+    char byte;
+    if (read(ends[0], &byte, 1) < 0)
+        abort();
+    AFTER();
+}
+
+KEPT int inner(int a, int b) {
+    /* Enough live values to need callee-saved registers. */
+    int c = a * b, d = a ^ b, e = a + 7 * b;
+    wait_for_ever();
+    AFTER();
+    return a + b + c + d + e;
+}
+
+KEPT int middle(int a) {
+    char text[200];
+    snprintf(text, sizeof text, "%d", a);
+    int b = inner(a, (int)strlen(text));
+    AFTER();
+    return b + text[0];
+}
+
+KEPT int outer(int a) {
+    int b = middle(a + 1);
+    AFTER();
+    return b * 2;
+}
+
+KEPT int aligned(int a) {
+    char text[100] __attribute__((aligned(64)));
+    char *more = __builtin_alloca(a);
+    memset(text, a, sizeof text);
+    more[0] = 1;
+    int b = inner(a, (int)((unsigned long)text % 64));
+    AFTER();
+    return b + text[3] + more[0];
+}
+
+KEPT int large(int a) {
+    volatile char bytes[300000];
+    bytes[0] = (char)a;
+    bytes[299999] = (char)a;
+    int b = inner(a, bytes[0]);
+    AFTER();
+    return b + bytes[299999];
+}
+
+KEPT int down(int a) {
+    int b = a == 0 ? inner(a, 1) : down(a - 1);
+    AFTER();
+    return b + 1;
+}
+
+KEPT void handler(int number) {
+    inner(number, 1);
+    AFTER();
+}
+
+KEPT void interrupted(void) {
+    raise(SIGUSR1);
+    AFTER();
+}
+
+KEPT void *routine(void *arg) {
+    if (!strcmp(mode, "plain"))
+        outer(*(int *)arg);
+    else if (!strcmp(mode, "aligned"))
+        aligned(*(int *)arg);
+    else if (!strcmp(mode, "large"))
+        large(*(int *)arg);
+    else if (!strcmp(mode, "short"))
+        down(200);
+    else if (!strcmp(mode, "deep"))
+        down(2000);
+    else if (!strcmp(mode, "signal"))
+        interrupted();
+    else if (!strcmp(mode, "altstack")) {
+        stack_t stack = {.ss_sp = malloc(65536), .ss_size = 65536};
+        sigaltstack(&stack, NULL);
+        interrupted();
+    }
+    AFTER();
+    return NULL;
+}
+
+int main(int argc, char **argv) {
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_ONSTACK};
+    pthread_t thread;
+    int number = 40;
+    if (argc != 2 || pipe(ends) || sigaction(SIGUSR1, &action, NULL))
+        return 1;
+    mode = argv[1];
+    if (pthread_create(&thread, NULL, routine, &number))
+        return 1;
+    puts("ready");
+    fflush(stdout);
+    pthread_join(thread, NULL);
+    AFTER();
+    return 0;
+}
