@@ -5,7 +5,9 @@
 //! from the function's first instruction on every way to an address the stack pointer has moved by
 //! the same amount; and from that address on every way to a return it moves back.
 
-use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory};
+use iced_x86::{
+    Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic,
+};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::frame_state::{Origin, State, Value};
@@ -213,6 +215,10 @@ impl Function<'_> {
                 continue;
             };
             *self.steps = self.steps.checked_sub(1).ok_or(Stop::TooLong)?;
+            // Padding between functions, and what follows a call that must not return.
+            if matches!(instruction.mnemonic(), Mnemonic::Int3 | Mnemonic::Hlt) {
+                continue;
+            }
             let next = instruction.next_ip();
             let mut ways = [None, None];
             match instruction.flow_control() {
@@ -342,8 +348,8 @@ fn layout_at_return(state: State, least: i64) -> Option<FrameLayout> {
         Value::Address(Origin::Rbp, 0) => CallerFp::Unchanged,
         // It was in the frame, or this is the end of another function.
         Value::Loaded(Origin::Rsp, at) if at < 0 => return None,
-        Value::Loaded(from, at) if from == origin => match to_return_address - at {
-            below @ 8.. => CallerFp::Saved(below.unsigned_abs()),
+        Value::Loaded(from, at) if from == origin => match to_return_address.checked_sub(at) {
+            Some(below @ 8..) => CallerFp::Saved(below.unsigned_abs()),
             _ => return None,
         },
         _ => CallerFp::Unknown,

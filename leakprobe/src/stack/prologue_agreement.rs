@@ -9,8 +9,11 @@ use gimli::{
 };
 use iced_x86::{Decoder, DecoderOptions, FlowControl};
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
+use proptest::prelude::*;
 
-use super::prologue::{Base, CallerFp, NoLayout, explore, frame_layout_ahead};
+use super::prologue::{
+    Base, CallerFp, FrameLayout, NoLayout, explore, frame_layout, frame_layout_ahead, stack_depth,
+};
 
 /// How far the code says the same as the unwind information, at the return addresses of all calls.
 #[derive(Debug, Default)]
@@ -32,6 +35,8 @@ struct Agreement {
 enum Known {
     BeginAndEnd,
     Begin,
+    /// The same, but asked at every instruction rather than at return addresses.
+    BeginAnywhere,
     Nothing,
 }
 
@@ -86,11 +91,14 @@ fn compare(path: &Path, every: usize, known: Known) -> Agreement {
         };
         for instruction in Decoder::with_ip(64, bytes, start, DecoderOptions::NONE) {
             let call = [FlowControl::Call, FlowControl::IndirectCall];
-            if !call.contains(&instruction.flow_control()) {
-                continue;
-            }
-            let pc = instruction.next_ip();
-            let Some((cfa, bp)) = row_at(pc - 1) else {
+            let (pc, row_pc) = match known {
+                Known::BeginAnywhere => (instruction.ip(), instruction.ip()),
+                _ if call.contains(&instruction.flow_control()) => {
+                    (instruction.next_ip(), instruction.next_ip() - 1)
+                }
+                _ => continue,
+            };
+            let Some((cfa, bp)) = row_at(row_pc) else {
                 continue;
             };
             agreement.asked += 1;
@@ -251,10 +259,141 @@ fn agreement_with_given_files() {
     let paths = std::env::var("LEAKPROBE_AGREEMENT").expect("set LEAKPROBE_AGREEMENT");
     let every = std::env::var("LEAKPROBE_EVERY").map_or(1, |n| n.parse().unwrap());
     for path in paths.split(':').map(Path::new) {
-        for known in [Known::BeginAndEnd, Known::Begin, Known::Nothing] {
+        for known in [
+            Known::BeginAndEnd,
+            Known::Begin,
+            Known::BeginAnywhere,
+            Known::Nothing,
+        ] {
             let agreement = compare(path, every, known);
             eprint!("{known:?}: ");
             report(path, &agreement);
         }
+    }
+}
+
+/// Check that in this system's C library the code never says anything else than its unwind
+/// information, and nearly always says something.
+#[test]
+fn agreement_with_libc() {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let libc = maps.lines().find_map(|line| {
+        let path = line.split_whitespace().nth(5)?;
+        path.contains("/libc.so")
+            .then(|| Path::new(path).to_owned())
+    });
+    let libc = libc.expect("this test program is linked to a shared libc");
+    for (known, least) in [(Known::Begin, 0.98), (Known::Nothing, 0.6)] {
+        let agreement = compare(&libc, 25, known);
+        assert!(agreement.asked > 100, "{agreement:?}");
+        assert!(agreement.wrong.is_empty(), "{:?}", agreement.wrong);
+        assert!(agreement.fp_wrong.is_empty(), "{:?}", agreement.fp_wrong);
+        let share = agreement.right as f64 / agreement.asked as f64;
+        assert!(
+            share >= least,
+            "{known:?}: only {share} known, {:?}",
+            agreement.examples
+        );
+    }
+}
+
+/// Code with the ways of moving rsp that have to be understood, and what is known at the end of each:
+/// offset of the instruction, then bytes up to the return address.
+#[test]
+fn ways_of_moving_the_stack_pointer() {
+    let cases: [(&str, &[u8], u64, Option<u64>); 9] = [
+        (
+            "push rbx; sub rsp, 0x20",
+            &[0x53, 0x48, 0x83, 0xec, 0x20],
+            5,
+            Some(0x28),
+        ),
+        (
+            "enter-less frame: push rbp; mov rbp, rsp; sub rsp, rax",
+            &[0x55, 0x48, 0x89, 0xe5, 0x48, 0x29, 0xc4],
+            7,
+            None,
+        ),
+        (
+            "lea rsp, [rsp-0x80]",
+            &[0x48, 0x8d, 0x64, 0x24, 0x80],
+            5,
+            Some(0x80),
+        ),
+        (
+            "sub rsp, 0x128",
+            &[0x48, 0x81, 0xec, 0x28, 1, 0, 0],
+            7,
+            Some(0x128),
+        ),
+        ("and rsp, -16", &[0x48, 0x83, 0xe4, 0xf0], 4, None),
+        // push rbp; mov rbp, rsp; and rsp, -16; lea rsp, [rbp-8]
+        (
+            "realigned and back",
+            &[
+                0x55, 0x48, 0x89, 0xe5, 0x48, 0x83, 0xe4, 0xf0, 0x48, 0x8d, 0x65, 0xf8,
+            ],
+            12,
+            Some(16),
+        ),
+        // test edi, edi; je +1; push rbx; nop: two frames meet
+        (
+            "ways that disagree",
+            &[0x85, 0xff, 0x74, 0x01, 0x53, 0x90],
+            6,
+            None,
+        ),
+        // lea r11, [rsp-0x3000]; sub rsp, 0x1000; orq [rsp], 0; cmp rsp, r11; jne back
+        (
+            "stack probe",
+            &[
+                0x4c, 0x8d, 0x9c, 0x24, 0, 0xd0, 0xff, 0xff, 0x48, 0x81, 0xec, 0, 0x10, 0, 0, 0x48,
+                0x83, 0x0c, 0x24, 0, 0x4c, 0x39, 0xdc, 0x75, 0xef,
+            ],
+            25,
+            Some(0x3000),
+        ),
+        // push rbx; call; pop rbx; ret
+        ("after ret", &[0x53, 0xe8, 0, 0, 0, 0, 0x5b, 0xc3], 8, None),
+    ];
+    for (name, code, pc, depth) in cases {
+        assert_eq!(stack_depth(code, 0x4000, 0x4000 + pc), depth, "{name}");
+    }
+    // push rbp; mov rbp, rsp; push rbx; sub rsp, rax
+    let code = [0x55, 0x48, 0x89, 0xe5, 0x53, 0x48, 0x29, 0xc4];
+    let layout = FrameLayout {
+        base: Base::FramePointer,
+        to_return_address: 8,
+        caller_fp: CallerFp::Saved(8),
+    };
+    assert_eq!(frame_layout(&code, 0, 8), Some(layout));
+}
+
+proptest! {
+    /// Check that any bytes at any place are followed to an end.
+    #[test]
+    fn any_code(code in proptest::collection::vec(any::<u8>(), 0..600), start: u64, at in 0..700u64) {
+        let pc = start.wrapping_add(at);
+        let _ = frame_layout(&code, start, pc);
+        let _ = frame_layout_ahead(&code, start, pc);
+    }
+
+    /// Check the same for instructions that move rsp and jump about.
+    #[test]
+    fn any_jumps(
+        picks in proptest::collection::vec((0..12usize, any::<u8>()), 0..300),
+        at in 0..700u64,
+    ) {
+        let mut code = Vec::new();
+        for (pick, byte) in picks {
+            let parts: [&[u8]; 12] = [
+                &[0x55], &[0x5d], &[0x48, 0x89, 0xe5], &[0xc9], &[0xc3], &[0x53], &[0x5b],
+                &[0x75, byte], &[0xeb, byte], &[0x48, 0x83, 0xec, byte], &[0xe8, byte, 0, 0, 0],
+                &[0x48, 0x83, 0xc4, byte],
+            ];
+            code.extend(parts[pick]);
+        }
+        let _ = frame_layout(&code, 0x1000, 0x1000 + at);
+        let _ = frame_layout_ahead(&code, 0x1000, 0x1000 + at);
     }
 }
