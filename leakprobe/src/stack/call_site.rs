@@ -1,6 +1,6 @@
 //! The call before a return address.
 
-use iced_x86::{Decoder, DecoderOptions, FlowControl};
+use iced_x86::{Decoder, DecoderOptions};
 
 /// Longest call instruction, bytes: `call [base + index*8 + disp32]` has 7, with a segment or branch
 /// hint prefix (`notrack`) 8.
@@ -31,12 +31,56 @@ pub fn preceded_by_call(code_before: &[u8], return_address: u64) -> Call {
         if instruction.is_invalid() || instruction.len() != length {
             continue;
         }
-        match instruction.flow_control() {
-            // A direct call is the more telling one where both readings are possible.
-            FlowControl::Call => return Call::Direct(instruction.near_branch_target()),
-            FlowControl::IndirectCall => found = Call::Indirect,
-            _ => {}
+        // A direct call is the more telling one where both readings are possible.
+        if instruction.is_call_near() {
+            return Call::Direct(instruction.near_branch_target());
+        }
+        if instruction.is_call_near_indirect() {
+            found = Call::Indirect;
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Check each form of call, and what only looks like one.
+    #[test]
+    fn forms_of_call() {
+        let at = 0x1000;
+        let cases: [(&[u8], Call); 10] = [
+            (&[0xe8, 0xfb, 0x0f, 0, 0], Call::Direct(0x1ffb)),
+            (&[0x90, 0x90, 0xe8, 0, 0, 0, 0], Call::Direct(0x1000)),
+            // call rax, call r12, call [rax], call [rsp+8], call [rip+x], call [rax+rcx*8+x]
+            (&[0xff, 0xd0], Call::Indirect),
+            (&[0x41, 0xff, 0xd4], Call::Indirect),
+            (&[0xff, 0x10], Call::Indirect),
+            (&[0xff, 0x54, 0x24, 0x08], Call::Indirect),
+            (&[0xff, 0x15, 1, 2, 3, 4], Call::Indirect),
+            (&[0xff, 0x94, 0xc8, 1, 2, 3, 4], Call::Indirect),
+            // syscall, jmp rax
+            (&[0x0f, 0x05], Call::None),
+            (&[0xff, 0xe0], Call::None),
+        ];
+        for (code, call) in cases {
+            assert_eq!(preceded_by_call(code, at), call, "{code:x?}");
+        }
+    }
+
+    proptest! {
+        /// Check that any bytes are judged, and that a direct call is always recognised.
+        #[test]
+        fn any_bytes(before in proptest::collection::vec(any::<u8>(), 0..12), offset: i32, at: u64) {
+            let _ = preceded_by_call(&before, at);
+            let mut code = before;
+            code.push(0xe8);
+            code.extend(offset.to_le_bytes());
+            let target = at.wrapping_add_signed(offset.into());
+            prop_assert_eq!(preceded_by_call(&code, at), Call::Direct(target));
+        }
+    }
 }

@@ -44,8 +44,10 @@ impl Value {
 pub(super) struct State {
     pub sp: Value,
     pub bp: Value,
-    /// Address at which the first value of rbp was saved.
+    /// Address at which the value of rbp that a function has to give back was saved, and that value:
+    /// the first one, but for functions that were jumped to from an end (tail calls).
     pub saved_bp: Value,
+    saved: Value,
     /// r11, which stack probes compare rsp with.
     r11: Value,
     /// The flags come from comparing rsp with r11.
@@ -59,6 +61,7 @@ impl State {
             sp: Value::Address(Origin::Rsp, 0),
             bp: Value::Address(Origin::Rbp, 0),
             saved_bp: Value::Unknown,
+            saved: Value::Unknown,
             r11: Value::Unknown,
             compared: false,
         }
@@ -70,6 +73,7 @@ impl State {
             sp: self.sp.merge(other.sp),
             bp: self.bp.merge(other.bp),
             saved_bp: self.saved_bp.merge(other.saved_bp),
+            saved: self.saved.merge(other.saved),
             r11: self.r11.merge(other.r11),
             compared: self.compared && other.compared,
         }
@@ -84,8 +88,8 @@ impl State {
         self
     }
 
-    /// The state after `instruction`, which is neither jump nor return. Calls leave rsp and rbp as
-    /// they found them.
+    /// The state after `instruction`, which is neither jump nor return. Calls and system calls leave
+    /// rsp and rbp as they found them.
     pub fn after(mut self, instruction: &Instruction, info: &mut InstructionInfoFactory) -> Self {
         if matches!(instruction.flow_control(), FlowControl::Call | FlowControl::IndirectCall) {
             self.r11 = Value::Unknown;
@@ -137,7 +141,7 @@ impl State {
 
     fn bp_after(self, instruction: &Instruction) -> Value {
         let loaded = |from: Value| match from {
-            _ if from == self.saved_bp && from != Value::Unknown => Value::Address(Origin::Rbp, 0),
+            _ if from == self.saved_bp && from != Value::Unknown => self.saved,
             Value::Address(origin, at) => Value::Loaded(origin, at),
             _ => Value::Unknown,
         };
@@ -198,21 +202,25 @@ impl State {
         }
     }
 
-    /// Notes where the first value of rbp is saved, and forgets it where that place is given up.
+    /// Notes where rbp is saved, and forgets it where that place is given up.
     fn note_save(&mut self, instruction: &Instruction, before: State) {
-        let mine = before.bp == Value::Address(Origin::Rbp, 0);
-        match instruction.code() {
-            Code::Push_r64 if mine && instruction.op0_register() == Register::RBP => {
-                self.saved_bp = self.sp;
-            }
+        let worth = match before.bp {
+            Value::Address(Origin::Rbp, 0) | Value::Loaded(..) => before.saved_bp == Value::Unknown,
+            _ => false,
+        };
+        let to = match instruction.code() {
+            Code::Push_r64 if instruction.op0_register() == Register::RBP => self.sp,
             Code::Mov_rm64_r64
-                if mine
-                    && instruction.op0_kind() == OpKind::Memory
+                if instruction.op0_kind() == OpKind::Memory
                     && instruction.op1_register() == Register::RBP =>
             {
-                self.saved_bp = before.address_of_memory(instruction);
+                before.address_of_memory(instruction)
             }
-            _ => {}
+            _ => Value::Unknown,
+        };
+        if worth && to != Value::Unknown {
+            self.saved_bp = to;
+            self.saved = before.bp;
         }
         if let (Value::Address(a, sp), Value::Address(b, saved)) = (self.sp, self.saved_bp)
             && a == b

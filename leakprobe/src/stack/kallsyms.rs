@@ -81,9 +81,20 @@ impl Kallsyms {
             };
         }
         let names = &kernel.names;
-        let name = |f: &Function| names.get(f.name as usize..f.name_end as usize).unwrap_or("");
-        (kernel.functions).sort_by_cached_key(|f| (f.start, preference(name(f), false, false)));
-        kernel.functions.dedup_by_key(|f| f.start);
+        let name = |f: &Function| {
+            names
+                .get(f.name as usize..f.name_end as usize)
+                .unwrap_or("")
+        };
+        let preference = |f: &Function| preference(name(f), false, false);
+        (kernel.functions).sort_unstable_by_key(|f| f.start);
+        kernel.functions.dedup_by(|next, kept| {
+            let same = next.start == kept.start;
+            if same && preference(next) < preference(kept) {
+                std::mem::swap(next, kept);
+            }
+            same
+        });
         Ok(kernel)
     }
 

@@ -23,6 +23,6 @@ pub use call_site::{Call, preceded_by_call};
 pub use kallsyms::{Kallsyms, KallsymsError};
 pub use names::{Named, Names};
 pub use perf_map::PerfMap;
-pub use prologue::{Base, CallerFp, FrameLayout, frame_layout, stack_depth};
+pub use prologue::{Base, CallerFp, FrameLayout, frame_layout, frame_layout_ahead, stack_depth};
 pub use symbolize::{SymbolizeOptions, Symbolizer};
 pub use unwind::{RawFrame, RawStack, ThreadStart, Unwinder};

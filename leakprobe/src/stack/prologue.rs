@@ -5,13 +5,24 @@
 //! from the function's first instruction on every way to an address the stack pointer has moved by
 //! the same amount; and from that address on every way to a return it moves back.
 
-use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory};
+use iced_x86::{
+    Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic,
+};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::frame_state::{Origin, State, Value};
 
 /// Most instructions that are decoded for one answer.
 const MAX_STEPS: usize = 16_384;
+
+/// How many bytes beyond the address in question are looked at, at first and then.
+const WINDOWS: [u64; 4] = [0, 256, 4096, u64::MAX];
+
+/// The same for the ways to returns.
+const RETURN_WINDOWS: [u64; 9] = [32, 64, 128, 256, 512, 1024, 2048, 8192, u64::MAX];
+
+/// `syscall`.
+const SYSCALL: [u8; 2] = [0x0f, 0x05];
 
 /// Most frames that are believed to be this large, bytes (a default stack has 8 MiB).
 const MAX_FRAME: i64 = 8 << 20;
@@ -61,17 +72,96 @@ pub fn stack_depth(code: &[u8], start: u64, pc: u64) -> Option<u64> {
 /// `None` where the ways through the function don't agree, or none of those that can be followed leads
 /// there.
 pub fn frame_layout(code: &[u8], start: u64, pc: u64) -> Option<FrameLayout> {
-    let function = Function { code, start };
+    explore(code, start, pc).ok()
+}
+
+/// The frame at a return address `pc` of a function whose begin is not known. `code` is what lies
+/// around `pc` and begins at `start`; a few kilobytes on both sides are best.
+///
+/// Only the ways on to the function's returns can be followed here, which fails where it never
+/// returns. Those from a known begin are surer: prefer [`frame_layout`].
+pub fn frame_layout_ahead(code: &[u8], start: u64, pc: u64) -> Option<FrameLayout> {
+    to_return(code, start, pc)
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum NoLayout {
+    /// No way that can be followed leads there.
+    Unreached,
+    /// The ways disagree, or rsp and rbp both hold something that the code doesn't say.
+    Unclear,
+    /// Too many instructions.
+    TooLong,
+}
+
+/// [`frame_layout`] with the reason why there is none.
+pub(super) fn explore(code: &[u8], start: u64, pc: u64) -> Result<FrameLayout, NoLayout> {
     let mut steps = MAX_STEPS;
-    function.from_entry(pc, &mut steps)
+    let mut failure = NoLayout::Unreached;
+    for beyond in WINDOWS {
+        // Ways that stay near are tried first: they are enough as a rule, and what is far beyond
+        // may be another function.
+        let end = pc.saturating_sub(start).saturating_add(beyond);
+        let end = usize::try_from(end).map_or(code.len(), |end| end.min(code.len()));
+        let mut function = Function {
+            code: code.get(..end).unwrap_or(code),
+            start,
+            steps: &mut steps,
+        };
+        let found = function.follow(start, pc).and_then(|found| {
+            let state = found.at.ok_or(NoLayout::Unreached)?;
+            layout_from_entry(state).ok_or(NoLayout::Unclear)
+        });
+        failure = match found {
+            Ok(layout) => return Ok(layout),
+            Err(failure) => failure,
+        };
+        if end == code.len() || failure == NoLayout::TooLong {
+            break;
+        }
+    }
+    to_return(code, start, pc).ok_or(failure)
+}
+
+/// The frame at `pc` from the ways on to the function's returns.
+fn to_return(code: &[u8], start: u64, pc: u64) -> Option<FrameLayout> {
+    let mut steps = MAX_STEPS;
+    let before = usize::try_from(pc.checked_sub(start)?)
+        .ok()
+        .and_then(|at| code.get(..at))?;
+    let least = match before.ends_with(&SYSCALL) {
+        true => 0,
+        false => 8,
+    };
+    for beyond in RETURN_WINDOWS {
+        let end = pc.saturating_sub(start).saturating_add(beyond);
+        let end = usize::try_from(end).map_or(code.len(), |end| end.min(code.len()));
+        let mut function = Function {
+            code: code.get(..end).unwrap_or(code),
+            start,
+            steps: &mut steps,
+        };
+        let found = function.follow(pc, pc).ok()?;
+        let mut layouts = found
+            .returns
+            .into_iter()
+            .filter_map(|state| layout_at_return(state, least));
+        if let Some(layout) = layouts.next() {
+            return layouts.all(|other| other == layout).then_some(layout);
+        }
+    }
+    None
 }
 
 struct Function<'a> {
     code: &'a [u8],
     start: u64,
+    steps: &'a mut usize,
 }
 
 /// What is known at an address that was reached.
+#[derive(Clone, Copy)]
 struct Reached {
     state: State,
     /// The call after which the code went straight on to here: the address is only reached if that
@@ -79,11 +169,13 @@ struct Reached {
     after_call: Option<u64>,
 }
 
-enum Walk {
-    Done(Option<State>),
-    /// This call can't return: what follows it has another frame.
-    NeverReturns(u64),
-    TooLong,
+/// What a walk found.
+#[derive(Default)]
+struct Found {
+    /// The state at the address that was asked for.
+    at: Option<State>,
+    /// The states in which the function returns or jumps out of the code.
+    returns: Vec<State>,
 }
 
 impl Function<'_> {
@@ -95,82 +187,120 @@ impl Function<'_> {
         (!instruction.is_invalid()).then_some(instruction)
     }
 
-    fn from_entry(&self, pc: u64, steps: &mut usize) -> Option<FrameLayout> {
+    /// Follows every way from `origin`, and looks what is known at `pc`.
+    fn follow(&mut self, origin: u64, pc: u64) -> Result<Found, NoLayout> {
         let mut never_return = FxHashSet::default();
         loop {
-            match self.walk(pc, &never_return, steps) {
-                Walk::Done(state) => return state.and_then(layout_from_entry),
-                Walk::NeverReturns(call) if never_return.insert(call) => {}
-                Walk::NeverReturns(_) | Walk::TooLong => return None,
+            match self.walk(origin, pc, &never_return) {
+                Ok(found) => return Ok(found),
+                Err(Stop::NeverReturns(call)) if never_return.insert(call) => {}
+                Err(Stop::NeverReturns(_)) => return Err(NoLayout::Unclear),
+                Err(Stop::TooLong) => return Err(NoLayout::TooLong),
             }
         }
     }
 
-    /// Follows every way from the entry and says what is known at `pc`.
-    fn walk(&self, pc: u64, never_return: &FxHashSet<u64>, steps: &mut usize) -> Walk {
+    fn walk(&mut self, origin: u64, pc: u64, never_return: &FxHashSet<u64>) -> Result<Found, Stop> {
         let mut info = InstructionInfoFactory::new();
+        let mut found = Found::default();
         let mut reached = FxHashMap::<u64, Reached>::default();
-        let mut after_noreturn = None;
-        let mut todo = vec![self.start];
-        reached.insert(self.start, Reached { state: State::start(), after_call: None });
+        let mut todo = vec![origin];
+        let first = Reached {
+            state: State::start(),
+            after_call: None,
+        };
+        reached.insert(origin, first);
         while let Some(at) = todo.pop() {
-            let (Some(here), Some(instruction)) = (reached.get(&at), self.decode(at)) else {
+            let (Some(&here), Some(instruction)) = (reached.get(&at), self.decode(at)) else {
                 continue;
             };
-            let Some(left) = steps.checked_sub(1) else {
-                return Walk::TooLong;
-            };
-            *steps = left;
-            let (state, after_call) = (here.state, here.after_call);
+            *self.steps = self.steps.checked_sub(1).ok_or(Stop::TooLong)?;
+            // Padding between functions, and what follows a call that must not return.
+            if matches!(instruction.mnemonic(), Mnemonic::Int3 | Mnemonic::Hlt) {
+                continue;
+            }
             let next = instruction.next_ip();
-            let mut ways: [Option<(u64, State, Option<u64>)>; 2] = [None, None];
+            let mut ways = [None, None];
             match instruction.flow_control() {
                 FlowControl::Next | FlowControl::XbeginXabortXend | FlowControl::Interrupt => {
-                    let state = state.after(&instruction, &mut info);
-                    ways = [Some((next, state, after_call)), None];
+                    let state = here.state.after(&instruction, &mut info);
+                    ways = [Some((next, Reached { state, ..here })), None];
                 }
                 FlowControl::Call | FlowControl::IndirectCall => {
-                    let state = state.after(&instruction, &mut info);
+                    let state = here.state.after(&instruction, &mut info);
+                    let after_call = Some(at);
                     if !never_return.contains(&at) {
-                        ways = [Some((next, state, Some(at))), None];
+                        ways = [Some((next, Reached { state, after_call })), None];
                     } else if next == pc {
-                        after_noreturn = Some(state);
+                        found.at = Some(state);
                     }
                 }
                 FlowControl::UnconditionalBranch => {
-                    ways = [Some((instruction.near_branch_target(), state, None)), None];
-                }
-                FlowControl::ConditionalBranch => {
                     ways = [
-                        Some((instruction.near_branch_target(), state, None)),
-                        Some((next, state.not_taken(&instruction), after_call)),
+                        Some((instruction.near_branch_target(), here.jumped())),
+                        None,
                     ];
                 }
-                FlowControl::IndirectBranch | FlowControl::Return | FlowControl::Exception => {}
-            }
-            for (to, state, after_call) in ways.into_iter().flatten() {
-                let Some(there) = reached.get_mut(&to) else {
-                    reached.insert(to, Reached { state, after_call });
-                    todo.push(to);
-                    continue;
-                };
-                let merged = there.state.merge(state);
-                let suspect = after_call.or(there.after_call);
-                if merged.sp == Value::Unknown
-                    && there.state.sp != Value::Unknown
-                    && state.sp != Value::Unknown
-                    && let Some(call) = suspect
-                {
-                    return Walk::NeverReturns(call);
+                FlowControl::ConditionalBranch => {
+                    let state = here.state.not_taken(&instruction);
+                    ways = [
+                        Some((instruction.near_branch_target(), here.jumped())),
+                        Some((next, Reached { state, ..here })),
+                    ];
                 }
-                there.after_call = None;
-                if merged != there.state {
-                    there.state = merged;
-                    todo.push(to);
+                FlowControl::Return => found.returns.push(here.state),
+                FlowControl::IndirectBranch | FlowControl::Exception => {}
+            }
+            for (to, way) in ways.into_iter().flatten() {
+                match reached.get_mut(&to) {
+                    None => {
+                        reached.insert(to, way);
+                        todo.push(to);
+                    }
+                    Some(there) => {
+                        if there.meet(way)? {
+                            todo.push(to);
+                        }
+                    }
                 }
             }
         }
-        Walk::Done(after_noreturn.or_else(|| reached.get(&pc).map(|there| there.state)))
+        if found.at.is_none() {
+            found.at = reached.get(&pc).map(|there| there.state);
+        }
+        Ok(found)
+    }
+}
+
+/// Why a walk was given up.
+enum Stop {
+    /// This call can't return: what follows it has another frame.
+    NeverReturns(u64),
+    TooLong,
+}
+
+impl Reached {
+    fn jumped(self) -> Self {
+        Self {
+            after_call: None,
+            ..self
+        }
+    }
+
+    /// Joins another way to the same address; says whether less is known now.
+    fn meet(&mut self, other: Self) -> Result<bool, Stop> {
+        let merged = self.state.merge(other.state);
+        let differ = merged.sp == Value::Unknown
+            && self.state.sp != Value::Unknown
+            && other.state.sp != Value::Unknown;
+        // Compilers never let two ways with different frames meet: one of them is none.
+        if differ && let Some(call) = other.after_call.or(self.after_call) {
+            return Err(Stop::NeverReturns(call));
+        }
+        self.after_call = None;
+        let changed = merged != self.state;
+        self.state = merged;
+        Ok(changed)
     }
 }
 
@@ -193,4 +323,36 @@ fn layout_from_entry(state: State) -> Option<FrameLayout> {
         _ => CallerFp::Unknown,
     };
     Some(FrameLayout { base, to_return_address, caller_fp })
+}
+
+/// From what is known at a return: there rsp points to the return address.
+fn layout_at_return(state: State, least: i64) -> Option<FrameLayout> {
+    let Value::Address(origin, to_return_address) = state.sp else {
+        return None;
+    };
+    let base = match origin {
+        Origin::Rsp => Base::StackPointer,
+        Origin::Rbp => Base::FramePointer,
+    };
+    // Smaller ones come from ways that run on into the next function, after a call that does not
+    // return: a function that calls has moved rsp, by 8 modulo 16 (System V ABI, 3.2.2).
+    let calls = least == 8;
+    if !(least..=MAX_FRAME).contains(&to_return_address) || calls && to_return_address % 16 != 8 {
+        return None;
+    }
+    let caller_fp = match state.bp {
+        Value::Address(Origin::Rbp, 0) => CallerFp::Unchanged,
+        // It was in the frame, or this is the end of another function.
+        Value::Loaded(Origin::Rsp, at) if at < 0 => return None,
+        Value::Loaded(from, at) if from == origin => match to_return_address.checked_sub(at) {
+            Some(below @ 8..) => CallerFp::Saved(below.unsigned_abs()),
+            _ => return None,
+        },
+        _ => CallerFp::Unknown,
+    };
+    Some(FrameLayout {
+        base,
+        to_return_address: to_return_address.unsigned_abs(),
+        caller_fp,
+    })
 }

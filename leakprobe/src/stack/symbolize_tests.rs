@@ -173,8 +173,9 @@ fn demangled_names() {
         let (mut symbolizer, module) = added(&program, None);
         let names = symbolizer.in_module(&module, wait);
         assert_eq!(names.last().unwrap().function, "a::pool::wait");
-        let closure =
-            address_of(&program, |name| name.contains("closure") && name.contains("4main"));
+        let closure = address_of(&program, |name| {
+            name.contains("4main") && (name.contains("closure") || name.starts_with("_RNCNvC"))
+        });
         let names = symbolizer.in_module(&module, closure);
         let closure = &names.last().unwrap().function;
         assert!(closure.starts_with("a::main::{") && closure.contains("closure"), "{closure}");
@@ -281,5 +282,69 @@ fn damaged_files_are_survived() {
         let mut symbolizer = Symbolizer::new();
         symbolizer.add(module.clone(), File::open(&damaged).unwrap(), None);
         symbolizer.resolve_all(&[(module, (outer..outer + 64).collect())]);
+    }
+}
+
+/// Check how long 2,400 addresses of the files named in LEAKPROBE_MEASURE take, and the memory.
+#[test]
+#[ignore = "a measurement; set LEAKPROBE_MEASURE to files, each with `=debug file` where it has one"]
+fn measure() {
+    use object::{Object, ObjectSection, SectionKind};
+    let peak = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|l| l.starts_with("VmHWM")).unwrap();
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+            / 1024
+    };
+    for file in std::env::var("LEAKPROBE_MEASURE").unwrap().split(':') {
+        let (path, debug) = match file.split_once('=') {
+            Some((path, debug)) => (PathBuf::from(path), Some(PathBuf::from(debug))),
+            None => (PathBuf::from(file), None),
+        };
+        let addresses: Vec<u64> = {
+            let map = File::open(&path).unwrap();
+            // SAFETY: the file is not changed while it is measured.
+            let data = unsafe { memmap2::Mmap::map(&map) }.unwrap();
+            let elf = object::File::parse(&*data).unwrap();
+            let text = elf
+                .sections()
+                .find(|s| s.name() == Ok(".text") && s.kind() == SectionKind::Text)
+                .unwrap();
+            let step = text.size() / 2400;
+            (0..2400).map(|i| text.address() + i * step).collect()
+        };
+        let _ = std::fs::write("/proc/self/clear_refs", "5");
+        let before = peak();
+        let began = Instant::now();
+        let mut symbolizer = Symbolizer::with_options(SymbolizeOptions {
+            debug_info: std::env::var_os("LEAKPROBE_NO_DEBUG").is_none(),
+            debug_info_time: Duration::from_secs(60),
+        });
+        let module = module(&path);
+        symbolizer.add(module.clone(), File::open(&path).unwrap(), debug);
+        symbolizer.resolve_all(&[(module.clone(), addresses.clone())]);
+        let took = began.elapsed();
+        let names: Vec<_> = addresses
+            .iter()
+            .map(|&a| symbolizer.in_module(&module, a))
+            .collect();
+        let with = |f: &dyn Fn(&Vec<Named>) -> bool| names.iter().filter(|n| f(n)).count();
+        eprintln!(
+            "{file}: {took:?}, peak {} MiB above {before}; of 2400: {} named, {} with line, {} with inlined; notes {:?}",
+            peak() - before,
+            with(&|n| !n.is_empty()),
+            with(&|n| n.iter().any(|n| n.line.is_some())),
+            with(&|n| n.len() > 1),
+            symbolizer.notes(),
+        );
+        if std::env::var_os("LEAKPROBE_SHOW").is_some() {
+            for (a, n) in addresses.iter().zip(&names).step_by(60) {
+                eprintln!("  {a:#x} {n:?}");
+            }
+        }
     }
 }
