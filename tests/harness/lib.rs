@@ -2,12 +2,14 @@
 //! about its own waits, run the command on it, and hold its report against that truth.
 
 mod compare;
+mod debug_files;
 mod expect;
 mod run;
 mod table;
 mod trials;
 
 pub use compare::{Ages, Sight, Target, assert_truth};
+pub use debug_files::InstalledDebugFile;
 pub use leakprobe_workloads as workloads;
 pub use run::{Outcome, Run, leakprobe};
 pub use table::site_table;
