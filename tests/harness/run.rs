@@ -2,7 +2,9 @@
 
 use std::{
     ffi::{OsStr, OsString},
+    fs::{self, Permissions},
     io::Read,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Stdio},
     sync::OnceLock,
@@ -49,6 +51,20 @@ fn find() -> Result<PathBuf> {
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| repository().join("target"), PathBuf::from);
     Ok(target.join(if release { "release" } else { "debug" }).join("leakprobe"))
+}
+
+/// A copy of a program that every user can execute, in a folder that every user can enter.
+///
+/// # Errors
+///
+/// It can't be made.
+pub fn public_copy(program: &Path, folder: &Path) -> Result<PathBuf> {
+    fs::set_permissions(folder, Permissions::from_mode(0o755))?;
+    let name = program.file_name().context("a program has a name")?;
+    let copy = folder.join(name);
+    fs::copy(program, &copy).with_context(|| format!("copying {}", program.display()))?;
+    fs::set_permissions(&copy, Permissions::from_mode(0o755))?;
+    Ok(copy)
 }
 
 /// One run of the command, before it is started.

@@ -78,6 +78,19 @@ impl Truth {
         Ok(false)
     }
 
+    /// Reads what a workload printed.
+    ///
+    /// # Errors
+    ///
+    /// A line is neither a wait nor the last.
+    pub fn parse(text: &str) -> Result<Self> {
+        let mut truth = Truth::default();
+        for line in text.lines() {
+            truth.add_line(line)?;
+        }
+        Ok(truth)
+    }
+
     /// When the youngest wait began, `CLOCK_MONOTONIC` ns.
     pub fn newest_ns(&self) -> u64 {
         self.waits.iter().map(|w| w.began_ns).max().unwrap_or(0)
