@@ -1,3 +1,1 @@
 //! What the tests of the leakprobe command share.
-
-pub mod vm;

@@ -3,7 +3,7 @@
 use std::{fs, io::Write, path::PathBuf, process, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use leakprobe_tests::vm::{self, GuestFile, Kernel};
+use leakprobe_guest::{GuestFile, Kernel, boot};
 
 use crate::{dist, layout::root, setup};
 
@@ -22,7 +22,7 @@ pub fn run(kernel: &str, files: &[PathBuf], timeout: u64, command: &[String]) ->
             format!("/bin/{}", name.to_string_lossy()),
         ));
     }
-    let outcome = vm::run(
+    let outcome = boot(
         kernel,
         &guest_files,
         &command.join(" "),

@@ -6,7 +6,7 @@
 use std::{cell::Cell, collections::BTreeSet, fs, path::Path, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, bail};
-use leakprobe_tests::vm::cache_dir;
+use leakprobe_guest::cache_dir;
 
 use super::item::Package;
 use crate::command::{find, is_root, output, run};
