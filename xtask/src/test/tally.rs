@@ -38,10 +38,10 @@ impl Tally {
             }
         } else if let Some(test) = line.strip_prefix("test ") {
             if let Some(name) = test.strip_suffix(" ... FAILED") {
-                self.failures.push(name.to_owned());
+                self.failures.push(name.trim_end().to_owned());
             } else if let Some((name, reason)) = test.split_once(" ... ignored") {
                 let reason = reason.trim_start_matches([',', ' ']);
-                let known = self.skips.entry(name.to_owned()).or_default();
+                let known = self.skips.entry(name.trim_end().to_owned()).or_default();
                 if known.is_empty() {
                     *known = reason.to_owned();
                 }
@@ -81,7 +81,7 @@ mod tests {
         for line in [
             "running 3 tests",
             "test a::one ... ok",
-            "test a::two ... FAILED",
+            "test a::two   ... FAILED",
             "test a::three ... ignored, needs a printer",
             "test a::four ... ignored",
             "test result: FAILED. 1 passed; 1 failed; 2 ignored; 0 measured; 9 filtered out; finished in 0.01s",
@@ -99,7 +99,7 @@ mod tests {
     /// its two lines comes first.
     #[test]
     fn reasons() {
-        let lines = ["SKIPPED live: needs root", "test live ... ignored"];
+        let lines = ["SKIPPED live: needs root", "test live   ... ignored"];
         for order in [[0, 1], [1, 0]] {
             let mut tally = Tally::default();
             for index in order {
