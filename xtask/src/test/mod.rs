@@ -93,7 +93,7 @@ fn check(name: &str, run: impl FnOnce() -> Result<()>) -> Done {
         Ok(()) => tally.passed = 1,
         Err(error) => {
             eprintln!("{name}: {error:#}");
-            tally.failed = 1;
+            tally.fail(name);
         }
     }
     Done {
@@ -112,13 +112,15 @@ fn tests(name: &str, args: &[&str]) -> Done {
     for (variable, value) in test_environment() {
         command.env(variable, value);
     }
-    let tally = stage::run(&mut command, STAGE_DEADLINE).unwrap_or_else(|error| {
-        eprintln!("{name}: {error:#}");
-        Tally {
-            failed: 1,
-            ..Tally::default()
-        }
+    let mut tally = stage::run(&mut command, STAGE_DEADLINE).unwrap_or_else(|error| {
+        let mut tally = Tally::default();
+        tally.fail(&format!("{name}: {error:#}"));
+        tally
     });
+    // Otherwise a test program that has lost its tests would pass.
+    if tally.is_empty() {
+        tally.fail(&format!("{name}: there were none"));
+    }
     Done {
         name: name.to_owned(),
         took: began.elapsed(),

@@ -48,13 +48,10 @@ pub fn run(command: &mut Command, deadline: Duration) -> Result<Tally> {
         }
     }
     let status = child.wait()?;
-    if !status.success() && (tally.failed == 0 || hung) {
-        tally.failed += 1;
-        tally.failures.push(if hung {
-            format!("killed after {} s", deadline.as_secs())
-        } else {
-            format!("cargo test: {status}")
-        });
+    if hung {
+        tally.fail(&format!("killed after {} s", deadline.as_secs()));
+    } else if !status.success() && tally.failed == 0 {
+        tally.fail(&format!("cargo test: {status}"));
     }
     Ok(tally)
 }

@@ -49,6 +49,17 @@ impl Tally {
         }
     }
 
+    /// One more failure, of something that is no test.
+    pub fn fail(&mut self, what: &str) {
+        self.failed += 1;
+        self.failures.push(what.to_owned());
+    }
+
+    /// Whether nothing was run.
+    pub fn is_empty(&self) -> bool {
+        self.passed + self.failed + self.skipped == 0
+    }
+
     /// Adds another tally.
     pub fn add(&mut self, other: &Tally) {
         self.passed += other.passed;
