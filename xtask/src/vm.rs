@@ -3,7 +3,7 @@
 use std::{fs, io::Write, path::PathBuf, process, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use leakprobe_tests::vm::{self, GuestFile, Kernel};
+use leakprobe_guest::{GuestFile, Kernel, boot};
 
 use crate::{dist, layout::root, setup};
 
@@ -17,7 +17,12 @@ pub fn run(kernel: &str, files: &[PathBuf], timeout: u64, command: &[String]) ->
         let name = file.file_name().with_context(|| format!("{} is no file", file.display()))?;
         guest_files.push(GuestFile::program(file, format!("/bin/{}", name.to_string_lossy())));
     }
-    let outcome = vm::run(kernel, &guest_files, &command.join(" "), Duration::from_secs(timeout))?;
+    let outcome = boot(
+        kernel,
+        &guest_files,
+        &command.join(" "),
+        Duration::from_secs(timeout),
+    )?;
     std::io::stdout().write_all(outcome.console.as_bytes())?;
 
     let folder = root().join("target/vm");

@@ -6,7 +6,7 @@
 use std::{cell::Cell, collections::BTreeSet, fs, path::Path, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, bail};
-use leakprobe_tests::vm::cache_dir;
+use leakprobe_guest::cache_dir;
 
 use super::item::Package;
 use crate::command::{find, is_root, output, run};
@@ -58,7 +58,12 @@ impl Apt {
             .map(|(mirror, suite)| format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n"))
             .collect();
         fs::write(folder.join("sources.list"), list)?;
-        Ok(Apt { folder, codename, updated: Cell::new(false) })
+        fs::write(folder.join("apt.conf"), configuration(&folder))?;
+        Ok(Apt {
+            folder,
+            codename,
+            updated: Cell::new(false),
+        })
     }
 
     /// Installs packages, as root or by sudo.
@@ -71,14 +76,13 @@ impl Apt {
                 continue;
             }
             let mut command = if is_root() {
-                Command::new("apt-get")
+                self.apt("apt-get")
             } else {
                 let mut sudo = Command::new("sudo");
-                sudo.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+                sudo.arg(format!("APT_CONFIG={}", self.configuration().display()))
+                    .args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
                 sudo
             };
-            command.env("DEBIAN_FRONTEND", "noninteractive");
-            self.options(&mut command);
             command.args(["-qq", "install", "--yes", "--no-install-recommends"]);
             if backport {
                 command.args(["-t", &format!("{}-backports", self.codename)]);
@@ -130,28 +134,14 @@ impl Apt {
 
     fn apt(&self, program: &str) -> Command {
         let mut command = Command::new(program);
-        self.options(&mut command);
+        command
+            .env("APT_CONFIG", self.configuration())
+            .env("DEBIAN_FRONTEND", "noninteractive");
         command
     }
 
-    fn options(&self, command: &mut Command) {
-        let mut options = vec![
-            format!("Dir::Etc::sourcelist={}/sources.list", self.folder.display()),
-            format!("Dir::Etc::sourceparts={}/parts", self.folder.display()),
-            format!("Dir::State::lists={}/lists", self.folder.display()),
-            // These hold what was read from the system's own lists.
-            "Dir::Cache::pkgcache=".to_owned(),
-            "Dir::Cache::srcpkgcache=".to_owned(),
-            "Acquire::Languages=none".to_owned(),
-            "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".to_owned(),
-        ];
-        if is_root() {
-            // apt's own user can't write to root's cache.
-            options.push("APT::Sandbox::User=root".to_owned());
-        }
-        for option in options {
-            command.args(["-o", &option]);
-        }
+    fn configuration(&self) -> PathBuf {
+        self.folder.join("apt.conf")
     }
 
     fn update(&self) -> Result<()> {
@@ -161,6 +151,27 @@ impl Apt {
         }
         Ok(())
     }
+}
+
+/// What differs from the system's own configuration.
+fn configuration(folder: &Path) -> String {
+    let folder = folder.display();
+    let mut text = format!(
+        r#"Dir::Etc::sourcelist "{folder}/sources.list";
+Dir::Etc::sourceparts "{folder}/parts";
+Dir::State::lists "{folder}/lists";
+// These hold what was read from the system's own lists.
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+Acquire::Languages "none";
+Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+"#
+    );
+    if is_root() {
+        // apt's own user can't write to root's cache.
+        text.push_str("APT::Sandbox::User \"root\";\n");
+    }
+    text
 }
 
 /// Mirror and suite of the sources that the machine has for its own release.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use leakprobe_tests::vm::{Kernel, cache_dir, newest};
+use leakprobe_guest::{Kernel, cache_dir, newest};
 
 use super::{apt::Apt, rust};
 use crate::{command::find, elf};

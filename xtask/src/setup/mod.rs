@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use leakprobe_tests::vm::{KERNELS, Kernel};
+use leakprobe_guest::{KERNELS, Kernel};
 
 use crate::command::{find, is_root};
 

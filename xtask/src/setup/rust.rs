@@ -3,7 +3,7 @@
 use std::{env, fs, os::unix::fs::symlink, path::PathBuf, process::Command, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use leakprobe_tests::vm::cache_dir;
+use leakprobe_guest::cache_dir;
 
 use super::apt::Apt;
 use crate::command::{cargo, find, output, run, succeeds_within};

@@ -4,22 +4,24 @@
 //! `N passed, N failed, N skipped`, in which every check that is no test counts as one.
 
 use std::{
+    env,
+    ffi::OsString,
     io::Write,
-    process::{self, Command},
+    process,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
-use serde::Deserialize;
+use anyhow::Result;
 
 use crate::{
     checks::CHECKS,
-    command::{self, cargo, output},
+    command::{self, cargo},
     dist,
     layout::target_dir,
     setup,
 };
 
+mod members;
 mod stage;
 mod tally;
 
@@ -49,15 +51,22 @@ pub fn run() -> Result<()> {
     }));
     done.push(check("static binary", || dist::run().map(drop)));
 
+    let members = members::read()?;
+    let units: Vec<String> = members
+        .units
+        .iter()
+        .map(|name| format!("--package={name}"))
+        .collect();
+    let units: Vec<&str> = units.iter().map(String::as_str).collect();
+    done.push(tests("unit tests", &units));
     done.push(tests(
-        "unit tests",
-        &["--package=leakprobe-common", "--package=leakprobe", "--package=xtask"],
+        "harness tests",
+        &[&format!("--package={}", members::TESTS), "--lib"],
     ));
-    done.push(tests("harness tests", &["--package=leakprobe-tests", "--lib"]));
-    for target in test_targets()? {
+    for target in &members.targets {
         done.push(tests(
             &format!("{target} tests"),
-            &["--package=leakprobe-tests", "--test", &target],
+            &[&format!("--package={}", members::TESTS), "--test", target],
         ));
     }
 
@@ -79,7 +88,7 @@ fn check(name: &str, run: impl FnOnce() -> Result<()>) -> Done {
         Ok(()) => tally.passed = 1,
         Err(error) => {
             eprintln!("{name}: {error:#}");
-            tally.failed = 1;
+            tally.fail(name);
         }
     }
     Done { name: name.to_owned(), took: began.elapsed(), tally }
@@ -94,58 +103,44 @@ fn tests(name: &str, args: &[&str]) -> Done {
     for (variable, value) in test_environment() {
         command.env(variable, value);
     }
-    let tally = stage::run(&mut command, STAGE_DEADLINE).unwrap_or_else(|error| {
-        eprintln!("{name}: {error:#}");
-        Tally { failed: 1, ..Tally::default() }
+    let mut tally = stage::run(&mut command, STAGE_DEADLINE).unwrap_or_else(|error| {
+        let mut tally = Tally::default();
+        tally.fail(&format!("{name}: {error:#}"));
+        tally
     });
-    Done { name: name.to_owned(), took: began.elapsed(), tally }
+    // Otherwise a test program that has lost its tests would pass.
+    if tally.is_empty() {
+        tally.fail(&format!("{name}: there were none"));
+    }
+    Done {
+        name: name.to_owned(),
+        took: began.elapsed(),
+        tally,
+    }
 }
 
 /// Where tests find what was built and unpacked for them.
-fn test_environment() -> Vec<(&'static str, std::ffi::OsString)> {
+fn test_environment() -> Vec<(&'static str, OsString)> {
     let mut environment = vec![
-        ("LEAKPROBE", target_dir().join("release/leakprobe").into()),
-        ("LEAKPROBE_STATIC", target_dir().join("dist/leakprobe").into()),
+        (
+            "LEAKPROBE_BIN",
+            target_dir().join("release/leakprobe").into(),
+        ),
+        (
+            "LEAKPROBE_STATIC",
+            target_dir().join("dist/leakprobe").into(),
+        ),
     ];
-    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = env::var_os("PATH").unwrap_or_default();
     if let Ok(server) = setup::server_folder() {
-        let folders =
-            std::env::split_paths(&path).chain(["/usr/sbin".into(), server]).collect::<Vec<_>>();
-        if let Ok(path) = std::env::join_paths(folders) {
+        let folders = env::split_paths(&path)
+            .chain(["/usr/sbin".into(), server])
+            .collect::<Vec<_>>();
+        if let Ok(path) = env::join_paths(folders) {
             environment.push(("PATH", path));
         }
     }
     environment
-}
-
-/// The integration tests of the tests crate, in its manifest's order.
-fn test_targets() -> Result<Vec<String>> {
-    #[derive(Deserialize)]
-    struct Metadata {
-        packages: Vec<Package>,
-    }
-    #[derive(Deserialize)]
-    struct Package {
-        name: String,
-        targets: Vec<Target>,
-    }
-    #[derive(Deserialize)]
-    struct Target {
-        name: String,
-        kind: Vec<String>,
-    }
-
-    let mut command: Command = cargo(&["metadata", "--no-deps", "--format-version=1"]);
-    let metadata: Metadata = serde_json::from_str(&output(&mut command)?)
-        .context("`cargo metadata` wrote something unknown")?;
-    Ok(metadata
-        .packages
-        .into_iter()
-        .filter(|package| package.name == "leakprobe-tests")
-        .flat_map(|package| package.targets)
-        .filter(|target| target.kind.iter().any(|kind| kind == "test"))
-        .map(|target| target.name)
-        .collect())
 }
 
 fn print_stages(done: &[Done], took: Duration) -> Tally {
@@ -159,8 +154,8 @@ fn print_stages(done: &[Done], took: Duration) -> Tally {
     for name in &all.failures {
         println!("failed: {name}");
     }
-    for name in &all.skips {
-        println!("skipped: {name}");
+    for (name, reason) in &all.skips {
+        println!("skipped: {name}: {reason}");
     }
     all
 }

@@ -3,9 +3,9 @@
 use std::{
     collections::HashMap,
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     process::{Command, Stdio},
-    sync::mpsc::{RecvTimeoutError, channel},
+    sync::mpsc::{RecvTimeoutError, Sender, channel},
     thread,
     time::{Duration, Instant},
 };
@@ -14,29 +14,18 @@ use anyhow::{Context, Result};
 
 use super::tally::Tally;
 
-/// Tests append a line `name: reason` to the file that this variable names when they can't do
-/// their work on this machine.
-const SKIPS: &str = "LEAKPROBE_SKIPS";
-
 /// Runs `command`. A command that fails without a failed test (it did not compile, it hung, it
 /// crashed) counts as one failure.
 pub fn run(command: &mut Command, deadline: Duration) -> Result<Tally> {
-    let skips = tempfile::NamedTempFile::new()?;
     let mut child = command
-        .env(SKIPS, skips.path())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .context("cargo does not start")?;
-    let stdout = child.stdout.take().context("no pipe to cargo")?;
     let (sender, lines) = channel();
-    thread::spawn(move || {
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            if sender.send(line).is_err() {
-                break;
-            }
-        }
-    });
+    read_lines(child.stdout.take(), sender.clone());
+    read_lines(child.stderr.take(), sender);
 
     let mut tally = Tally::default();
     let end = Instant::now() + deadline;
@@ -59,18 +48,25 @@ pub fn run(command: &mut Command, deadline: Duration) -> Result<Tally> {
         }
     }
     let status = child.wait()?;
-    for skip in fs::read_to_string(skips.path())?.lines() {
-        tally.skip(skip);
-    }
-    if !status.success() && (tally.failed == 0 || hung) {
-        tally.failed += 1;
-        tally.failures.push(if hung {
-            format!("killed after {} s", deadline.as_secs())
-        } else {
-            format!("cargo test: {status}")
-        });
+    if hung {
+        tally.fail(&format!("killed after {} s", deadline.as_secs()));
+    } else if !status.success() && tally.failed == 0 {
+        tally.fail(&format!("cargo test: {status}"));
     }
     Ok(tally)
+}
+
+/// Sends a pipe's lines until it is closed.
+fn read_lines(pipe: Option<impl Read + Send + 'static>, sender: Sender<String>) {
+    let Some(pipe) = pipe else { return };
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line).into_owned();
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
 }
 
 /// Kills a process and all that it has started: test programs start programs in turn.
@@ -117,17 +113,17 @@ mod tests {
         assert_eq!(tally.to_string(), "3 passed, 1 failed, 0 skipped");
     }
 
-    /// Check that a command that fails before any test has run counts as failed, and that a
-    /// skipped test is reported.
+    /// Check that a command that fails before any test has failed counts as failed, and that what a
+    /// test says on standard error of its skip is heard.
     #[test]
     fn fails_and_skips() {
         let mut shell = Command::new("sh");
         shell.args([
             "-c",
-            "echo 'test result: ok. 1 passed'; echo 'live: no root' >>\"$LEAKPROBE_SKIPS\"; exit 101",
+            "echo 'SKIPPED live: no root' >&2; echo 'test result: ok. 0 passed; 0 failed; 1 ignored'; exit 101",
         ]);
         let tally = run(&mut shell, Duration::from_secs(20)).unwrap();
         assert_eq!(tally.to_string(), "0 passed, 1 failed, 1 skipped");
-        assert_eq!(tally.skips, ["live: no root"]);
+        assert_eq!(tally.skips["live"], "no root");
     }
 }

@@ -1,6 +1,6 @@
 //! Adds up what test programs say.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 /// Counts of tests, and the names that someone will want to know.
 #[derive(Debug, Default, PartialEq)]
@@ -13,8 +13,8 @@ pub struct Tally {
     pub skipped: u64,
     /// The failed ones.
     pub failures: Vec<String>,
-    /// The skipped ones, with the reason.
-    pub skips: Vec<String>,
+    /// The skipped ones, with the reason where one was given.
+    pub skips: BTreeMap<String, String>,
 }
 
 impl Tally {
@@ -31,23 +31,33 @@ impl Tally {
             self.passed += count("passed");
             self.failed += count("failed");
             self.skipped += count("ignored");
+        } else if let Some(skip) = line.strip_prefix("SKIPPED ") {
+            // What a test says itself, on standard error: it counts as ignored.
+            if let Some((name, reason)) = skip.split_once(": ") {
+                self.skips.insert(name.to_owned(), reason.to_owned());
+            }
         } else if let Some(test) = line.strip_prefix("test ") {
             if let Some(name) = test.strip_suffix(" ... FAILED") {
-                self.failures.push(name.to_owned());
+                self.failures.push(name.trim_end().to_owned());
             } else if let Some((name, reason)) = test.split_once(" ... ignored") {
                 let reason = reason.trim_start_matches([',', ' ']);
-                let reason = if reason.is_empty() { "ignored" } else { reason };
-                self.skips.push(format!("{name}: {reason}"));
+                let known = self.skips.entry(name.trim_end().to_owned()).or_default();
+                if known.is_empty() {
+                    *known = reason.to_owned();
+                }
             }
         }
     }
 
-    /// Takes in a test's own word that it could not do its work: its test program counts it as
-    /// passed.
-    pub fn skip(&mut self, what: &str) {
-        self.skips.push(what.to_owned());
-        self.skipped += 1;
-        self.passed = self.passed.saturating_sub(1);
+    /// One more failure, of something that is no test.
+    pub fn fail(&mut self, what: &str) {
+        self.failed += 1;
+        self.failures.push(what.to_owned());
+    }
+
+    /// Whether nothing was run.
+    pub fn is_empty(&self) -> bool {
+        self.passed + self.failed + self.skipped == 0
     }
 
     /// Adds another tally.
@@ -56,7 +66,7 @@ impl Tally {
         self.failed += other.failed;
         self.skipped += other.skipped;
         self.failures.extend_from_slice(&other.failures);
-        self.skips.extend_from_slice(&other.skips);
+        self.skips.extend(other.skips.clone());
     }
 }
 
@@ -78,7 +88,7 @@ mod tests {
         for line in [
             "running 3 tests",
             "test a::one ... ok",
-            "test a::two ... FAILED",
+            "test a::two   ... FAILED",
             "test a::three ... ignored, needs a printer",
             "test a::four ... ignored",
             "test result: FAILED. 1 passed; 1 failed; 2 ignored; 0 measured; 9 filtered out; finished in 0.01s",
@@ -88,15 +98,22 @@ mod tests {
         }
         assert_eq!(tally.to_string(), "41 passed, 1 failed, 2 skipped");
         assert_eq!(tally.failures, ["a::two"]);
-        assert_eq!(tally.skips, ["a::three: needs a printer", "a::four: ignored"]);
+        assert_eq!(tally.skips["a::three"], "needs a printer");
+        assert_eq!(tally.skips["a::four"], "");
     }
 
-    /// Check that a test that skipped itself is not counted as passed.
+    /// Check that a test that says why it is skipped is named once, with its reason, whichever of
+    /// its two lines comes first.
     #[test]
-    fn skipped_by_itself() {
-        let mut tally = Tally::default();
-        tally.line("test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
-        tally.skip("live: not root");
-        assert_eq!(tally.to_string(), "1 passed, 0 failed, 1 skipped");
+    fn reasons() {
+        let lines = ["SKIPPED live: needs root", "test live   ... ignored"];
+        for order in [[0, 1], [1, 0]] {
+            let mut tally = Tally::default();
+            for index in order {
+                tally.line(lines[index]);
+            }
+            assert_eq!(tally.skips.len(), 1);
+            assert_eq!(tally.skips["live"], "needs root");
+        }
     }
 }

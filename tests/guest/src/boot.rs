@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::{Kernel, initramfs::Archive, parcel};
+use crate::{Kernel, initramfs::Archive, parcel};
 
 const QEMU: &str = "qemu-system-x86_64";
 const BUSYBOX: &str = "/bin/busybox";
@@ -52,7 +52,7 @@ pub struct Outcome {
 ///
 /// A script that fails is an outcome; an error is a guest that did not start, did not end within
 /// `deadline` or did not send its results, and holds the end of the console.
-pub fn run(
+pub fn boot(
     kernel: &Kernel,
     files: &[GuestFile],
     script: &str,
@@ -65,7 +65,7 @@ pub fn run(
     write_initramfs(&initramfs, files, script, deadline)?;
 
     let began = Instant::now();
-    let ended = boot(&kernel.image()?, &initramfs, &console, &results, deadline);
+    let ended = run_qemu(&kernel.image()?, &initramfs, &console, &results, deadline);
     let took = began.elapsed();
     let console = String::from_utf8_lossy(&fs::read(&console).unwrap_or_default()).into_owned();
     let unpacked = ended
@@ -136,7 +136,7 @@ fn write_initramfs(
     Ok(())
 }
 
-fn boot(
+fn run_qemu(
     image: &Path,
     initramfs: &Path,
     console: &Path,
