@@ -27,9 +27,7 @@ impl InstalledDebugFile {
             .nth(1)
             .and_then(|rest| rest.split_whitespace().next())
             .with_context(|| format!("{} has no build id", program.display()))?;
-        let (first, rest) = id
-            .split_at_checked(2)
-            .context("the build id is too short")?;
+        let (first, rest) = id.split_at_checked(2).context("the build id is too short")?;
         let folder = Path::new("/usr/lib/debug/.build-id").join(first);
         fs::create_dir_all(&folder)?;
         let path = folder.join(format!("{rest}.debug"));

@@ -49,10 +49,7 @@ impl Scene {
     pub fn by(command: Command, program: Program, variant: Variant) -> Result<Self> {
         let running = Running::start_command(command)?;
         running.age_to(OLD_ENOUGH);
-        Ok(Scene {
-            running,
-            sight: Sight::of(program, variant),
-        })
+        Ok(Scene { running, sight: Sight::of(program, variant) })
     }
 
     /// Its process id, as an argument.

@@ -57,27 +57,17 @@ fn exits_midway(after: Duration) -> Result<()> {
     let run = Run::on(scene.running.pid()).arg("--duration").arg("4s");
     let outcome = end_midway(&mut scene, run, after)?;
     scene.running.await_end(Duration::from_secs(5))?;
-    ensure!(
-        outcome.elapsed < Duration::from_secs(6),
-        "it took too long: {outcome}"
-    );
+    ensure!(outcome.elapsed < Duration::from_secs(6), "it took too long: {outcome}");
     match outcome.status.code() {
         Some(4) if after < Duration::from_secs(1) => {
-            ensure!(
-                outcome.stderr.contains(&scene.pid()),
-                "who is gone isn't said: {outcome}"
-            );
+            ensure!(outcome.stderr.contains(&scene.pid()), "who is gone isn't said: {outcome}");
             Ok(())
         }
         Some(0) => {
             let report = outcome.report()?;
             let seen = waiters_in(&report, "block_before");
             if after > Duration::from_secs(1) {
-                ensure!(
-                    seen == 200,
-                    "what was seen is lost ({seen}): {}",
-                    site_table(&report)
-                );
+                ensure!(seen == 200, "what was seen is lost ({seen}): {}", site_table(&report));
                 let gone = report.health.counts.get("process_gone");
                 ensure!(
                     gone.is_some_and(|n| *n > 0) || !report.health.notes.is_empty(),
@@ -98,10 +88,7 @@ fn executes_midway(after: Duration) -> Result<()> {
     let run = Run::on(scene.running.pid()).arg("--duration").arg("4s");
     let outcome = end_midway(&mut scene, run, after)?;
     scene.running.await_truth()?;
-    ensure!(
-        outcome.elapsed < Duration::from_secs(6),
-        "it took too long: {outcome}"
-    );
+    ensure!(outcome.elapsed < Duration::from_secs(6), "it took too long: {outcome}");
     if outcome.status.code() == Some(4) && after < Duration::from_secs(1) {
         return Ok(());
     }
@@ -114,17 +101,9 @@ fn executes_midway(after: Duration) -> Result<()> {
         ensure!(!mixed, "two programs in one stack: {}", site_table(&report));
     }
     let after_exec = waiters_in(&report, "block_after");
-    ensure!(
-        after_exec == 0 || after_exec == 3,
-        "{}",
-        site_table(&report)
-    );
+    ensure!(after_exec == 0 || after_exec == 3, "{}", site_table(&report));
     let either = after_exec + waiters_in(&report, "block_before");
-    ensure!(
-        either > 0,
-        "neither program was seen: {}",
-        site_table(&report)
-    );
+    ensure!(either > 0, "neither program was seen: {}", site_table(&report));
     Ok(())
 }
 
@@ -135,10 +114,7 @@ fn absent_pid() -> Result<()> {
     child.wait()?;
     let outcome = Run::on(pid).once().finish()?;
     outcome.expect_code(4)?;
-    ensure!(
-        outcome.stderr.contains(&pid.to_string()),
-        "who is missing isn't said: {outcome}"
-    );
+    ensure!(outcome.stderr.contains(&pid.to_string()), "who is missing isn't said: {outcome}");
     Ok(())
 }
 
@@ -158,14 +134,8 @@ fn read_only_output() -> Result<()> {
             .under(&read_only)
             .finish()?;
         outcome.expect_code(2)?;
-        ensure!(
-            outcome.stderr.contains("output"),
-            "which file isn't said: {outcome}"
-        );
-        ensure!(
-            outcome.elapsed < Duration::from_secs(5),
-            "it collected first: {outcome}"
-        );
+        ensure!(outcome.stderr.contains("output"), "which file isn't said: {outcome}");
+        ensure!(outcome.elapsed < Duration::from_secs(5), "it collected first: {outcome}");
     }
     Ok(())
 }
@@ -186,19 +156,9 @@ fn one_snapshot_is_quick() -> Result<()> {
 fn interrupt_still_reports() -> Result<()> {
     let scene = Scene::of(Program::Waits, Variant::Optimized, &[])?;
     let interrupt = ["timeout", "--signal=INT", "3"];
-    let outcome = Run::on(scene.running.pid())
-        .arg("--watch")
-        .under(&interrupt)
-        .finish()?;
-    ensure!(
-        outcome.elapsed < Duration::from_secs(5),
-        "it went on: {outcome}"
-    );
+    let outcome = Run::on(scene.running.pid()).arg("--watch").under(&interrupt).finish()?;
+    ensure!(outcome.elapsed < Duration::from_secs(5), "it went on: {outcome}");
     let report = outcome.report()?;
-    ensure!(
-        waiters_in(&report, "wait_on_pipe") == 5,
-        "{}",
-        site_table(&report)
-    );
+    ensure!(waiters_in(&report, "wait_on_pipe") == 5, "{}", site_table(&report));
     Ok(())
 }

@@ -59,20 +59,9 @@ fn default_run_confirms() -> Result<()> {
     outcome.expect_code(0)?;
     let report = outcome.report()?;
     assert_truth(&report, &Target::of(&scene.running)?, &scene.sight)?;
-    ensure!(
-        outcome.elapsed < Duration::from_secs(5),
-        "it took too long: {outcome}"
-    );
-    ensure!(
-        report.health.snapshots >= 2,
-        "only one snapshot: {:?}",
-        report.health
-    );
-    ensure!(
-        report.watched_seconds >= 1.5,
-        "watched {} s",
-        report.watched_seconds
-    );
+    ensure!(outcome.elapsed < Duration::from_secs(5), "it took too long: {outcome}");
+    ensure!(report.health.snapshots >= 2, "only one snapshot: {:?}", report.health);
+    ensure!(report.watched_seconds >= 1.5, "watched {} s", report.watched_seconds);
     Ok(())
 }
 
@@ -86,16 +75,8 @@ fn whole_machine() -> Result<()> {
 fn two_processes() -> Result<()> {
     let first = Scene::of(Program::Waits, Variant::Plain, &[])?;
     let second = Scene::of(Program::Healthy, Variant::Plain, &[])?;
-    let report = Run::on(first.running.pid())
-        .arg("--pid")
-        .arg(second.pid())
-        .once()
-        .report()?;
-    ensure!(
-        report.processes.len() == 2,
-        "processes: {:?}",
-        report.processes
-    );
+    let report = Run::on(first.running.pid()).arg("--pid").arg(second.pid()).once().report()?;
+    ensure!(report.processes.len() == 2, "processes: {:?}", report.processes);
     assert_truth(&report, &Target::of(&first.running)?, &first.sight)?;
     assert_truth(&report, &Target::of(&second.running)?, &second.sight)
 }
@@ -107,16 +88,8 @@ fn first_line_is_the_answer() -> Result<()> {
     outcome.expect_code(0)?;
     let first = outcome.stdout.lines().next().unwrap_or_default();
     ensure!(first.contains("3 threads can never wake"), "{outcome}");
-    for place in [
-        "wait_on_mutex",
-        "wait_on_cond",
-        "wait_on_pipe",
-        "wait_for_thread",
-    ] {
-        ensure!(
-            outcome.stdout.contains(place),
-            "{place} isn't named: {outcome}"
-        );
+    for place in ["wait_on_mutex", "wait_on_cond", "wait_on_pipe", "wait_for_thread"] {
+        ensure!(outcome.stdout.contains(place), "{place} isn't named: {outcome}");
     }
     Ok(())
 }
@@ -126,10 +99,7 @@ fn fail_on_leaked() -> Result<()> {
     for (program, code) in [(Program::Waits, 1), (Program::Healthy, 0)] {
         let scene = Scene::of(program, Variant::Plain, &[])?;
         let run = Run::on(scene.running.pid()).once();
-        run.arg("--fail-on")
-            .arg("leaked")
-            .finish()?
-            .expect_code(code)?;
+        run.arg("--fail-on").arg("leaked").finish()?.expect_code(code)?;
     }
     Ok(())
 }
@@ -138,11 +108,7 @@ fn fail_on_leaked() -> Result<()> {
 fn older_makes_stuck() -> Result<()> {
     let scene = Scene::of(Program::Waits, Variant::Plain, &[])?;
     for (older, stuck) in [("1s", true), ("1h", false)] {
-        let report = Run::on(scene.running.pid())
-            .once()
-            .arg("--older")
-            .arg(older)
-            .report()?;
+        let report = Run::on(scene.running.pid()).once().arg("--older").arg(older).report()?;
         assert_truth(&report, &Target::of(&scene.running)?, &scene.sight)?;
         let pipe = report.sites.iter().find(|site| site.reason == "read");
         let verdict = pipe.context("no site in read")?.verdict.as_str();
@@ -156,10 +122,7 @@ fn record_and_replay() -> Result<()> {
     let scene = Scene::of(Program::Waits, Variant::Optimized, &[])?;
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("run.rec");
-    let seen = Run::on(scene.running.pid())
-        .arg("--record")
-        .arg(&file)
-        .report()?;
+    let seen = Run::on(scene.running.pid()).arg("--record").arg(&file).report()?;
     let target = Target::of(&scene.running)?;
     assert_truth(&seen, &target, &scene.sight)?;
     let replay = || Run::new(["replay", "--json", "--all-waiters"]).arg(&file);
@@ -171,12 +134,7 @@ fn record_and_replay() -> Result<()> {
         site_table(&again)
     );
     fs::set_permissions(&file, Permissions::from_mode(0o644))?;
-    let unprivileged = [
-        "setpriv",
-        "--reuid=65534",
-        "--regid=65534",
-        "--clear-groups",
-    ];
+    let unprivileged = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
     let copy = public_copy(leakprobe()?, folder.path())?;
     let again = replay().program(copy).under(&unprivileged).report()?;
     assert_truth(&again, &target, &scene.sight)

@@ -13,12 +13,7 @@ use leakprobe_tests::{
     workloads::{Program, Variant, build},
 };
 
-const NOBODY: [&str; 4] = [
-    "setpriv",
-    "--reuid=65534",
-    "--regid=65534",
-    "--clear-groups",
-];
+const NOBODY: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 
 fn main() -> ExitCode {
     let mut trials = Trials::default();
@@ -35,11 +30,7 @@ fn main() -> ExitCode {
     } else {
         Some("needs root")
     };
-    trials.unless(
-        missing,
-        "own_process_without_root",
-        own_process_without_root,
-    );
+    trials.unless(missing, "own_process_without_root", own_process_without_root);
     trials.root("deleted_binary", deleted_binary);
     trials.root("upgraded_binary", upgraded_binary);
     trials.run()
@@ -58,10 +49,7 @@ fn in_namespace(variant: Variant) -> Result<Scene> {
         .args(["--pid", "--mount", "--mount-proc", "--fork"])
         .arg(build(Program::Waits, variant)?);
     let scene = Scene::by(command, Program::Waits, variant)?;
-    ensure!(
-        scene.running.truth.pid == 1,
-        "unshare made no PID namespace"
-    );
+    ensure!(scene.running.truth.pid == 1, "unshare made no PID namespace");
     Ok(scene)
 }
 
@@ -83,14 +71,7 @@ fn target_in_namespace(variant: Variant) -> Result<()> {
 // Check that nothing changes when leakprobe itself runs in the target's namespaces.
 fn both_in_namespace() -> Result<()> {
     let scene = in_namespace(Variant::Optimized)?;
-    let enter = [
-        "nsenter",
-        "--target",
-        &scene.pid(),
-        "--pid",
-        "--mount",
-        "--",
-    ];
+    let enter = ["nsenter", "--target", &scene.pid(), "--pid", "--mount", "--"];
     let report = Run::on(1).once().under(&enter).report()?;
     assert_truth(&report, &Target::inside(&scene.running)?, &scene.sight)
 }
@@ -138,10 +119,7 @@ fn another_users_process() -> Result<()> {
         .finish()?;
     outcome.expect_code(3)?;
     let said = outcome.stderr.to_lowercase();
-    ensure!(
-        said.contains("root") || said.contains("sudo"),
-        "no way out is named: {outcome}"
-    );
+    ensure!(said.contains("root") || said.contains("sudo"), "no way out is named: {outcome}");
     Ok(())
 }
 
@@ -162,11 +140,7 @@ fn own_process_without_root() -> Result<()> {
         .report()?;
     assert_truth(&report, &Target::of(&scene.running)?, &scene.sight)?;
     let says_so = report.health.notes.iter().any(|note| note.contains("root"));
-    ensure!(
-        says_so,
-        "what root would add isn't said: {}",
-        site_table(&report)
-    );
+    ensure!(says_so, "what root would add isn't said: {}", site_table(&report));
     Ok(())
 }
 

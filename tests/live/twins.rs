@@ -26,27 +26,18 @@ const LOCKS: [&str; 12] = [
 
 fn main() -> ExitCode {
     let mut trials = Trials::default();
-    for variant in [
-        Variant::Plain,
-        Variant::Optimized,
-        Variant::Static,
-        Variant::Musl,
-    ] {
+    for variant in [Variant::Plain, Variant::Optimized, Variant::Static, Variant::Musl] {
         let name = format!("healthy_{}", variant.name());
         trials.root(name, move || nothing_leaks(variant));
     }
     for mode in LOCKS {
         let name = format!("locks_{}", mode.replace('-', "_"));
-        trials.root(name, move || {
-            Scene::of(Program::Locks, Variant::Optimized, &[mode])?.check()
-        });
+        trials.root(name, move || Scene::of(Program::Locks, Variant::Optimized, &[mode])?.check());
     }
     for mode in ["signal", "deep", "vfork", "names"] {
         for variant in [Variant::Plain, Variant::Optimized] {
             let name = format!("frames_{mode}_{}", variant.name());
-            trials.root(name, move || {
-                Scene::of(Program::Frames, variant, &[mode])?.check()
-            });
+            trials.root(name, move || Scene::of(Program::Frames, variant, &[mode])?.check());
         }
     }
     trials.root("names_through_proc", names_through_proc);
@@ -62,24 +53,11 @@ fn nothing_leaks(variant: Variant) -> Result<()> {
     }
     // Also where waits are looked at in the moment in which they begin and end.
     let run = Run::on(scene.running.pid()).arg("--min-wait").arg("0s");
-    let report = run
-        .arg("--interval")
-        .arg("100ms")
-        .arg("--duration")
-        .arg("3s")
-        .report()?;
+    let report = run.arg("--interval").arg("100ms").arg("--duration").arg("3s").report()?;
     let leaked = report.sites.iter().any(|s| s.verdict.as_str() == "leaked");
-    ensure!(
-        !leaked,
-        "something is called leaked: {}",
-        site_table(&report)
-    );
+    ensure!(!leaked, "something is called leaked: {}", site_table(&report));
     let waiters: u64 = report.sites.iter().map(|s| s.count).sum();
-    ensure!(
-        waiters >= 15,
-        "hardly anything waits: {}",
-        site_table(&report)
-    );
+    ensure!(waiters >= 15, "hardly anything waits: {}", site_table(&report));
     Ok(())
 }
 
@@ -98,33 +76,20 @@ fn unreadable_memory() -> Result<()> {
         let run = Run::on(scene.running.pid()).arg("--duration").arg(duration);
         let outcome = run.finish()?;
         outcome.expect_code(0)?;
-        ensure!(
-            outcome.elapsed < Duration::from_secs(limit),
-            "it took too long: {outcome}"
-        );
+        ensure!(outcome.elapsed < Duration::from_secs(limit), "it took too long: {outcome}");
         let target = Target::of(&scene.running)?;
         let report = outcome.report()?;
         for wait in &target.truth.waits {
-            let tid = target
-                .tids
-                .get(&wait.tid)
-                .copied()
-                .unwrap_or(wait.tid)
-                .to_string();
-            let site = report
-                .sites
-                .iter()
-                .find(|site| site.waiters.iter().any(|w| w.id == tid));
+            let tid = target.tids.get(&wait.tid).copied().unwrap_or(wait.tid).to_string();
+            let site = report.sites.iter().find(|site| site.waiters.iter().any(|w| w.id == tid));
             let Some(site) = site else {
                 anyhow::bail!("{} is missing: {}", wait.function(), site_table(&report));
             };
             ensure!(site.verdict.as_str() != "leaked", "{}", site_table(&report));
         }
         // Where the stack is there, it is read as ever.
-        let fault = report
-            .sites
-            .iter()
-            .any(|site| site.stack.iter().any(|f| f.function == "touch_absent"));
+        let fault =
+            report.sites.iter().any(|site| site.stack.iter().any(|f| f.function == "touch_absent"));
         ensure!(fault, "touch_absent isn't named: {}", site_table(&report));
     }
     Ok(())

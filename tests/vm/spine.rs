@@ -70,10 +70,8 @@ fn spine(kernel: &str) -> Result<()> {
     ensure!(outcome.exit_code == 0, "{}", outcome.console);
 
     let (truth, leaky) = read(&outcome.files, "waits")?;
-    let sight = Sight {
-        ages: Ages::Within(AGES_WITHIN),
-        ..Sight::of(Program::Waits, Variant::Static)
-    };
+    let sight =
+        Sight { ages: Ages::Within(AGES_WITHIN), ..Sight::of(Program::Waits, Variant::Static) };
     let target = Target {
         truth: &truth,
         pid: truth.pid,
@@ -108,11 +106,7 @@ fn text(files: &Files, name: &str) -> Result<String> {
 fn read(files: &Files, workload: &str) -> Result<(Truth, Report)> {
     let errors = text(files, &format!("{workload}.errors"))?;
     let code = text(files, &format!("{workload}.code"))?;
-    ensure!(
-        code.trim() == "0",
-        "leakprobe ended with {}:\n{errors}",
-        code.trim()
-    );
+    ensure!(code.trim() == "0", "leakprobe ended with {}:\n{errors}", code.trim());
     let truth = Truth::parse(&text(files, &format!("{workload}.truth"))?)?;
     let report = serde_json::from_str(&text(files, &format!("{workload}.json"))?)
         .with_context(|| format!("no report came:\n{errors}"))?;
@@ -122,10 +116,8 @@ fn read(files: &Files, workload: &str) -> Result<(Truth, Report)> {
 /// `CLOCK_REALTIME` less `CLOCK_MONOTONIC` in the guest, ns.
 fn clock_offset_ns(files: &Files, workload: &str) -> Result<i64> {
     let clocks = text(files, &format!("{workload}.clocks"))?;
-    let numbers: Vec<i64> = clocks
-        .split_whitespace()
-        .map_while(|number| number.parse().ok())
-        .collect();
+    let numbers: Vec<i64> =
+        clocks.split_whitespace().map_while(|number| number.parse().ok()).collect();
     let [monotonic, seconds, micros] = numbers[..] else {
         bail!("the guest's clocks read {clocks:?}");
     };

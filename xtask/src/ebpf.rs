@@ -48,15 +48,8 @@ pub fn build() -> Result<()> {
     fs::create_dir_all(directory.parent().unwrap_or(&root()))?;
     fs::write(root().join(OBJECT), &object)?;
     let text = toml::to_string(&manifest)?;
-    fs::write(
-        root().join(MANIFEST),
-        format!("# Written by `cargo xtask ebpf build`.\n{text}"),
-    )?;
-    println!(
-        "{OBJECT}: {} bytes, sha256 {}",
-        object.len(),
-        manifest.sha256
-    );
+    fs::write(root().join(MANIFEST), format!("# Written by `cargo xtask ebpf build`.\n{text}"))?;
+    println!("{OBJECT}: {} bytes, sha256 {}", object.len(), manifest.sha256);
     Ok(())
 }
 
@@ -83,18 +76,9 @@ pub fn check() -> Result<()> {
     );
     let scratch = tempfile::tempdir()?;
     let object = compile(scratch.path())?;
-    ensure!(
-        object == committed,
-        "{OBJECT} is not what its source gives: {REBUILD}"
-    );
-    ensure!(
-        recorded == manifest(&object, toolchain)?,
-        "{MANIFEST} is out of date: {REBUILD}"
-    );
-    println!(
-        "{OBJECT}: as its source gives it, sha256 {}",
-        recorded.sha256
-    );
+    ensure!(object == committed, "{OBJECT} is not what its source gives: {REBUILD}");
+    ensure!(recorded == manifest(&object, toolchain)?, "{MANIFEST} is out of date: {REBUILD}");
+    println!("{OBJECT}: as its source gives it, sha256 {}", recorded.sha256);
     Ok(())
 }
 
@@ -122,11 +106,7 @@ fn compile(target_directory: &Path) -> Result<Vec<u8>> {
     run(&mut cargo)?;
     let built = target_directory.join(TARGET).join("release/leakprobe");
     let stripped = target_directory.join("leakprobe.bpf.o");
-    run(Command::new(STRIP)
-        .arg("-g")
-        .arg(&built)
-        .arg("-o")
-        .arg(&stripped))?;
+    run(Command::new(STRIP).arg("-g").arg(&built).arg("-o").arg(&stripped))?;
     Ok(fs::read(stripped)?)
 }
 
@@ -152,19 +132,13 @@ fn flags() -> Result<Vec<String>> {
         "-Clink-arg=--btf".to_owned(),
     ];
     flags.extend(
-        remappings
-            .iter()
-            .map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display())),
+        remappings.iter().map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display())),
     );
     Ok(flags)
 }
 
 fn manifest(object: &[u8], toolchain: Toolchain) -> Result<Manifest> {
-    Ok(Manifest {
-        sha256: sha256(object),
-        abi_version: abi_version()?,
-        toolchain,
-    })
+    Ok(Manifest { sha256: sha256(object), abi_version: abi_version()?, toolchain })
 }
 
 /// Read from the source, so that building this program needs nothing of what it builds.
@@ -225,10 +199,7 @@ fn sha256(bytes: &[u8]) -> String {
 fn output(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| missing(command))?;
     if !output.status.success() {
-        bail!(
-            "{command:?} failed: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        bail!("{command:?} failed: {}", String::from_utf8_lossy(&output.stderr));
     }
     Ok(String::from_utf8(output.stdout)?)
 }

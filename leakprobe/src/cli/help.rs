@@ -22,22 +22,10 @@ user's own access allows, and every report ends with what could not be seen.";
 pub const EXAMPLES: [(&str, &str); 6] = [
     ("sudo leakprobe --pid 1234", "what is stuck in this process, now"),
     ("sudo leakprobe", "what is stuck on this machine"),
-    (
-        "sudo leakprobe --pid 1234 --duration 5m --record run.lpr",
-        "watch for a while, keep it",
-    ),
-    (
-        "leakprobe replay run.lpr --flamegraph out.svg",
-        "look again, anywhere, without root",
-    ),
-    (
-        "sudo leakprobe --pid 1234 --json | jq .sites[0]",
-        "the worst site, for programs",
-    ),
-    (
-        "sudo leakprobe --name worker --older 10m --fail-on stuck",
-        "for CI and alerts: exit code",
-    ),
+    ("sudo leakprobe --pid 1234 --duration 5m --record run.lpr", "watch for a while, keep it"),
+    ("leakprobe replay run.lpr --flamegraph out.svg", "look again, anywhere, without root"),
+    ("sudo leakprobe --pid 1234 --json | jq .sites[0]", "the worst site, for programs"),
+    ("sudo leakprobe --name worker --older 10m --fail-on stuck", "for CI and alerts: exit code"),
 ];
 
 /// Variables that are heeded.

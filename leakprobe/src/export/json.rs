@@ -48,22 +48,12 @@ mod tests {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/output-schema.md");
         let page = std::fs::read_to_string(path).unwrap();
         let schema: serde_json::Value = serde_json::from_str(&schema()).unwrap();
-        let types = schema["$defs"]
-            .as_object()
-            .unwrap()
-            .values()
-            .chain([&schema]);
+        let types = schema["$defs"].as_object().unwrap().values().chain([&schema]);
         let mut fields = 0;
         for (name, field) in types.filter_map(|t| t["properties"].as_object()).flatten() {
             fields += 1;
-            assert!(
-                page.contains(&format!("`{name}`")),
-                "{name} is not in output-schema.md"
-            );
-            assert!(
-                field["description"].is_string(),
-                "{name} has no description"
-            );
+            assert!(page.contains(&format!("`{name}`")), "{name} is not in output-schema.md");
+            assert!(field["description"].is_string(), "{name} has no description");
         }
         assert!(fields > 50, "{fields}");
     }
@@ -78,16 +68,10 @@ mod tests {
         assert!(text.starts_with("{\"schema\":\"leakprobe.report/1\","));
         assert_eq!(text.lines().count(), 1);
         let read: Report = serde_json::from_str(&text).unwrap();
-        assert_eq!(
-            serde_json::to_value(read).unwrap(),
-            serde_json::to_value(&report).unwrap()
-        );
+        assert_eq!(serde_json::to_value(read).unwrap(), serde_json::to_value(&report).unwrap());
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         let site = &value["sites"][0];
-        assert_eq!(
-            (&site["verdict"], &site["grade"]),
-            (&"leaked".into(), &"contract".into())
-        );
+        assert_eq!((&site["verdict"], &site["grade"]), (&"leaked".into(), &"contract".into()));
         assert!(site["created_by"].is_null() && value["processes"][0]["goroutines"].is_null());
     }
 }

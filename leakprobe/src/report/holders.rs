@@ -23,9 +23,7 @@ impl<'a> Whereabouts<'a> {
     pub(super) fn new(snapshot: &'a Snapshot, judgement: &Judgement) -> Self {
         let judged = judgement.rows.iter();
         let rows = judged.filter_map(|judged| snapshot.rows.get(judged.row));
-        Whereabouts {
-            rows: rows.map(|row| (key(snapshot, row), row)).collect(),
-        }
+        Whereabouts { rows: rows.map(|row| (key(snapshot, row), row)).collect() }
     }
 
     /// For each living holder that waits itself: in what, from where. Of one that isn't found
@@ -39,11 +37,7 @@ impl<'a> Whereabouts<'a> {
         let mut followed: Vec<&HolderEntry> = Vec::new();
         let mut evidence = Vec::new();
         for object in &objects.top {
-            for holder in object
-                .holders
-                .iter()
-                .filter(|holder| holder.alive == Some(true))
-            {
+            for holder in object.holders.iter().filter(|holder| holder.alive == Some(true)) {
                 if evidence.len() >= FOLLOWED || followed.contains(&holder) {
                     continue;
                 }
@@ -53,9 +47,8 @@ impl<'a> Whereabouts<'a> {
                 };
                 let stack = naming.stack(row.stack);
                 let place = stack.place.and_then(|index| stack.frames.get(index));
-                let from = place.map_or_else(String::new, |frame| {
-                    format!(" from {}", place::label(frame))
-                });
+                let from = place
+                    .map_or_else(String::new, |frame| format!(" from {}", place::label(frame)));
                 let holder_id = who(&holder.kind, &holder.id);
                 let role = match object.kind.as_str() {
                     "thread" => format!("{holder_id}, which is joined"),
@@ -74,9 +67,7 @@ impl<'a> Whereabouts<'a> {
     fn find(&self, pids: &[u32], holder: &HolderEntry) -> Option<&'a Row> {
         let id = holder.id.parse().ok()?;
         let kinds = [WaiterKind::Thread, WaiterKind::Goroutine];
-        let kind = kinds
-            .into_iter()
-            .find(|kind| kind.as_str() == holder.kind)?;
+        let kind = kinds.into_iter().find(|kind| kind.as_str() == holder.kind)?;
         let process = match (kind, pids) {
             (WaiterKind::Thread, _) => None,
             (WaiterKind::Goroutine, [pid]) => Some(*pid),
@@ -89,9 +80,9 @@ impl<'a> Whereabouts<'a> {
 fn key(snapshot: &Snapshot, row: &Row) -> (WaiterKind, Option<u32>, u64) {
     let process = match row.waiter.kind {
         WaiterKind::Thread => None,
-        WaiterKind::Goroutine => (snapshot.processes)
-            .get(row.waiter.process.0 as usize)
-            .map(|process| process.pid),
+        WaiterKind::Goroutine => {
+            (snapshot.processes).get(row.waiter.process.0 as usize).map(|process| process.pid)
+        }
     };
     (row.waiter.kind, process, row.waiter.id)
 }

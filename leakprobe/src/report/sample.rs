@@ -189,7 +189,7 @@ impl Sample {
 /// A mutex held by thread `id`.
 pub(crate) fn held_by(id: u64, alive: bool) -> Owner {
     Owner::Held {
-        by: Holder { kind: WaiterKind::Thread, id, alive: Some(alive) },
+        by: Holder { kind: WaiterKind::Thread, id, recorded: id, alive: Some(alive) },
         terms: Terms::OwnerMustRelease,
     }
 }

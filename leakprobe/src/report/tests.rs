@@ -257,8 +257,5 @@ fn joins() {
         judged.leaked("owner_cycle", "cycle");
     }
     s.judgement.cycles.push(vec![0, 1]);
-    assert_eq!(
-        s.report().answer,
-        "2 threads can never wake: T1 → end of T2 → mutex held by T1"
-    );
+    assert_eq!(s.report().answer, "2 threads can never wake: T1 → end of T2 → mutex held by T1");
 }

@@ -81,11 +81,7 @@ impl Kallsyms {
             };
         }
         let names = &kernel.names;
-        let name = |f: &Function| {
-            names
-                .get(f.name as usize..f.name_end as usize)
-                .unwrap_or("")
-        };
+        let name = |f: &Function| names.get(f.name as usize..f.name_end as usize).unwrap_or("");
         let preference = |f: &Function| preference(name(f), false, false);
         (kernel.functions).sort_unstable_by_key(|f| f.start);
         kernel.functions.dedup_by(|next, kept| {

@@ -104,11 +104,8 @@ pub(super) fn explore(code: &[u8], start: u64, pc: u64) -> Result<FrameLayout, N
         // may be another function.
         let end = pc.saturating_sub(start).saturating_add(beyond);
         let end = usize::try_from(end).map_or(code.len(), |end| end.min(code.len()));
-        let mut function = Function {
-            code: code.get(..end).unwrap_or(code),
-            start,
-            steps: &mut steps,
-        };
+        let mut function =
+            Function { code: code.get(..end).unwrap_or(code), start, steps: &mut steps };
         let found = function.follow(start, pc).and_then(|found| {
             let state = found.at.ok_or(NoLayout::Unreached)?;
             layout_from_entry(state).ok_or(NoLayout::Unclear)
@@ -127,9 +124,7 @@ pub(super) fn explore(code: &[u8], start: u64, pc: u64) -> Result<FrameLayout, N
 /// The frame at `pc` from the ways on to the function's returns.
 fn to_return(code: &[u8], start: u64, pc: u64) -> Option<FrameLayout> {
     let mut steps = MAX_STEPS;
-    let before = usize::try_from(pc.checked_sub(start)?)
-        .ok()
-        .and_then(|at| code.get(..at))?;
+    let before = usize::try_from(pc.checked_sub(start)?).ok().and_then(|at| code.get(..at))?;
     let least = match before.ends_with(&SYSCALL) {
         true => 0,
         false => 8,
@@ -137,16 +132,11 @@ fn to_return(code: &[u8], start: u64, pc: u64) -> Option<FrameLayout> {
     for beyond in RETURN_WINDOWS {
         let end = pc.saturating_sub(start).saturating_add(beyond);
         let end = usize::try_from(end).map_or(code.len(), |end| end.min(code.len()));
-        let mut function = Function {
-            code: code.get(..end).unwrap_or(code),
-            start,
-            steps: &mut steps,
-        };
+        let mut function =
+            Function { code: code.get(..end).unwrap_or(code), start, steps: &mut steps };
         let found = function.follow(pc, pc).ok()?;
-        let mut layouts = found
-            .returns
-            .into_iter()
-            .filter_map(|state| layout_at_return(state, least));
+        let mut layouts =
+            found.returns.into_iter().filter_map(|state| layout_at_return(state, least));
         if let Some(layout) = layouts.next() {
             return layouts.all(|other| other == layout).then_some(layout);
         }
@@ -205,10 +195,7 @@ impl Function<'_> {
         let mut found = Found::default();
         let mut reached = FxHashMap::<u64, Reached>::default();
         let mut todo = vec![origin];
-        let first = Reached {
-            state: State::start(),
-            after_call: None,
-        };
+        let first = Reached { state: State::start(), after_call: None };
         reached.insert(origin, first);
         while let Some(at) = todo.pop() {
             let (Some(&here), Some(instruction)) = (reached.get(&at), self.decode(at)) else {
@@ -236,10 +223,7 @@ impl Function<'_> {
                     }
                 }
                 FlowControl::UnconditionalBranch => {
-                    ways = [
-                        Some((instruction.near_branch_target(), here.jumped())),
-                        None,
-                    ];
+                    ways = [Some((instruction.near_branch_target(), here.jumped())), None];
                 }
                 FlowControl::ConditionalBranch => {
                     let state = here.state.not_taken(&instruction);
@@ -281,10 +265,7 @@ enum Stop {
 
 impl Reached {
     fn jumped(self) -> Self {
-        Self {
-            after_call: None,
-            ..self
-        }
+        Self { after_call: None, ..self }
     }
 
     /// Joins another way to the same address; says whether less is known now.
@@ -350,9 +331,5 @@ fn layout_at_return(state: State, least: i64) -> Option<FrameLayout> {
         },
         _ => CallerFp::Unknown,
     };
-    Some(FrameLayout {
-        base,
-        to_return_address: to_return_address.unsigned_abs(),
-        caller_fp,
-    })
+    Some(FrameLayout { base, to_return_address: to_return_address.unsigned_abs(), caller_fp })
 }

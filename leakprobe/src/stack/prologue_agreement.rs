@@ -175,11 +175,7 @@ fn report(path: &Path, agreement: &Agreement) {
     for wrong in shown.values().take(12) {
         eprintln!("  {wrong}");
     }
-    for (why, start, pc) in agreement
-        .examples
-        .iter()
-        .step_by(agreement.examples.len() / 12 + 1)
-    {
+    for (why, start, pc) in agreement.examples.iter().step_by(agreement.examples.len() / 12 + 1) {
         eprintln!("  {why:?}: {pc:#x} in {start:#x}");
     }
 }
@@ -217,10 +213,7 @@ fn compare_ways(path: &Path) -> ([usize; 4], Vec<String>) {
             if let (Some(begin), Some(ahead)) = (begin, ahead) {
                 counts[3] += 1;
                 if (begin.base, begin.to_return_address) != (ahead.base, ahead.to_return_address) {
-                    differ.push(format!(
-                        "{pc:#x} in {:?}: {begin:?} {ahead:?}",
-                        symbol.name()
-                    ));
+                    differ.push(format!("{pc:#x} in {:?}: {begin:?} {ahead:?}", symbol.name()));
                 }
             }
         }
@@ -252,12 +245,7 @@ fn agreement_with_given_files() {
     let paths = std::env::var("LEAKPROBE_AGREEMENT").expect("set LEAKPROBE_AGREEMENT");
     let every = std::env::var("LEAKPROBE_EVERY").map_or(1, |n| n.parse().unwrap());
     for path in paths.split(':').map(Path::new) {
-        for known in [
-            Known::BeginAndEnd,
-            Known::Begin,
-            Known::BeginAnywhere,
-            Known::Nothing,
-        ] {
+        for known in [Known::BeginAndEnd, Known::Begin, Known::BeginAnywhere, Known::Nothing] {
             let agreement = compare(path, every, known);
             eprint!("{known:?}: ");
             report(path, &agreement);
@@ -272,8 +260,7 @@ fn agreement_with_libc() {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     let libc = maps.lines().find_map(|line| {
         let path = line.split_whitespace().nth(5)?;
-        path.contains("/libc.so")
-            .then(|| Path::new(path).to_owned())
+        path.contains("/libc.so").then(|| Path::new(path).to_owned())
     });
     let libc = libc.expect("this test program is linked to a shared libc");
     for (known, least) in [(Known::Begin, 0.98), (Known::Nothing, 0.6)] {
@@ -282,11 +269,7 @@ fn agreement_with_libc() {
         assert!(agreement.wrong.is_empty(), "{:?}", agreement.wrong);
         assert!(agreement.fp_wrong.is_empty(), "{:?}", agreement.fp_wrong);
         let share = agreement.right as f64 / agreement.asked as f64;
-        assert!(
-            share >= least,
-            "{known:?}: only {share} known, {:?}",
-            agreement.examples
-        );
+        assert!(share >= least, "{known:?}: only {share} known, {:?}", agreement.examples);
     }
 }
 
@@ -295,47 +278,25 @@ fn agreement_with_libc() {
 #[test]
 fn ways_of_moving_the_stack_pointer() {
     let cases: [(&str, &[u8], u64, Option<u64>); 9] = [
-        (
-            "push rbx; sub rsp, 0x20",
-            &[0x53, 0x48, 0x83, 0xec, 0x20],
-            5,
-            Some(0x28),
-        ),
+        ("push rbx; sub rsp, 0x20", &[0x53, 0x48, 0x83, 0xec, 0x20], 5, Some(0x28)),
         (
             "enter-less frame: push rbp; mov rbp, rsp; sub rsp, rax",
             &[0x55, 0x48, 0x89, 0xe5, 0x48, 0x29, 0xc4],
             7,
             None,
         ),
-        (
-            "lea rsp, [rsp-0x80]",
-            &[0x48, 0x8d, 0x64, 0x24, 0x80],
-            5,
-            Some(0x80),
-        ),
-        (
-            "sub rsp, 0x128",
-            &[0x48, 0x81, 0xec, 0x28, 1, 0, 0],
-            7,
-            Some(0x128),
-        ),
+        ("lea rsp, [rsp-0x80]", &[0x48, 0x8d, 0x64, 0x24, 0x80], 5, Some(0x80)),
+        ("sub rsp, 0x128", &[0x48, 0x81, 0xec, 0x28, 1, 0, 0], 7, Some(0x128)),
         ("and rsp, -16", &[0x48, 0x83, 0xe4, 0xf0], 4, None),
         // push rbp; mov rbp, rsp; and rsp, -16; lea rsp, [rbp-8]
         (
             "realigned and back",
-            &[
-                0x55, 0x48, 0x89, 0xe5, 0x48, 0x83, 0xe4, 0xf0, 0x48, 0x8d, 0x65, 0xf8,
-            ],
+            &[0x55, 0x48, 0x89, 0xe5, 0x48, 0x83, 0xe4, 0xf0, 0x48, 0x8d, 0x65, 0xf8],
             12,
             Some(16),
         ),
         // test edi, edi; je +1; push rbx; nop: two frames meet
-        (
-            "ways that disagree",
-            &[0x85, 0xff, 0x74, 0x01, 0x53, 0x90],
-            6,
-            None,
-        ),
+        ("ways that disagree", &[0x85, 0xff, 0x74, 0x01, 0x53, 0x90], 6, None),
         // lea r11, [rsp-0x3000]; sub rsp, 0x1000; orq [rsp], 0; cmp rsp, r11; jne back
         (
             "stack probe",

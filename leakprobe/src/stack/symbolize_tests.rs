@@ -293,12 +293,7 @@ fn measure() {
     let peak = || {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let line = status.lines().find(|l| l.starts_with("VmHWM")).unwrap();
-        line.split_whitespace()
-            .nth(1)
-            .unwrap()
-            .parse::<u64>()
-            .unwrap()
-            / 1024
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
     };
     for file in std::env::var("LEAKPROBE_MEASURE").unwrap().split(':') {
         let (path, debug) = match file.split_once('=') {
@@ -328,10 +323,7 @@ fn measure() {
         symbolizer.add(module.clone(), File::open(&path).unwrap(), debug);
         symbolizer.resolve_all(&[(module.clone(), addresses.clone())]);
         let took = began.elapsed();
-        let names: Vec<_> = addresses
-            .iter()
-            .map(|&a| symbolizer.in_module(&module, a))
-            .collect();
+        let names: Vec<_> = addresses.iter().map(|&a| symbolizer.in_module(&module, a)).collect();
         let with = |f: &dyn Fn(&Vec<Named>) -> bool| names.iter().filter(|n| f(n)).count();
         eprintln!(
             "{file}: {took:?}, peak {} MiB above {before}; of 2400: {} named, {} with line, {} with inlined; notes {:?}",

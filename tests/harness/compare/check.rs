@@ -23,14 +23,7 @@ impl<'a> Check<'a> {
         target: &'a Target<'a>,
         sight: &'a Sight,
     ) -> Self {
-        Check {
-            wait,
-            site,
-            waiter,
-            target,
-            sight,
-            wrong: Vec::new(),
-        }
+        Check { wait, site, waiter, target, sight, wrong: Vec::new() }
     }
 
     /// All that is wrong.

@@ -103,10 +103,7 @@ impl<'a> Target<'a> {
 
 fn clock_offset_ns() -> i64 {
     let read = |clock| {
-        let mut time = libc::timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: `time` is a valid timespec to write to.
         unsafe { libc::clock_gettime(clock, &mut time) };
         time.tv_sec * 1_000_000_000 + time.tv_nsec
@@ -159,9 +156,8 @@ pub fn assert_truth(report: &Report, target: &Target<'_>, sight: &Sight) -> Resu
 
 /// RFC 3339 to nanoseconds since 1970.
 fn moment_ns(text: &str) -> Result<i64> {
-    let moment: jiff::Timestamp = text
-        .parse()
-        .with_context(|| format!("the report's time is {text:?}"))?;
+    let moment: jiff::Timestamp =
+        text.parse().with_context(|| format!("the report's time is {text:?}"))?;
     i64::try_from(moment.as_nanosecond()).context("the report's time is out of range")
 }
 

@@ -12,12 +12,8 @@ const TRUTH: &str = r#"{"role":"abba","tid":2,"began_ns":1000000000,"stack":"loc
 {"role":"pipe","tid":3,"began_ns":3000000000,"stack":"wait_on_pipe,pipe_thread","leaked":false,"fd":5}
 {"ready":1}"#;
 
-const SIGHT: Sight = Sight {
-    names: true,
-    musl: false,
-    owners: true,
-    ages: Ages::Within(Duration::from_millis(50)),
-};
+const SIGHT: Sight =
+    Sight { names: true, musl: false, owners: true, ages: Ages::Within(Duration::from_millis(50)) };
 
 fn target(truth: &Truth) -> Target<'_> {
     Target {
@@ -47,10 +43,10 @@ fn site(reason: &str, tid: u32, age: f64, stack: &[&str], object: ObjectEntry) -
         count: 1,
         pids: vec![101],
         reason: reason.into(),
-        objects: Objects {
-            distinct: 1,
-            top: vec![object],
-        },
+        program: "waits".into(),
+        place: None,
+        total_seconds: age,
+        objects: Objects { distinct: 1, top: vec![object] },
         oldest_seconds: age,
         newest_seconds: age,
         since: SinceEntry::Exact,
@@ -109,6 +105,8 @@ fn right() -> Report {
         kernel: "6.18".into(),
         at: "1970-01-01T00:00:10Z".into(),
         watched_seconds: 0.0,
+        answer: String::new(),
+        finished_waits: 0,
         processes: Vec::new(),
         sites: vec![
             leaked(site(
@@ -157,49 +155,22 @@ fn each_error_is_found() {
         (|r| r.sites.push(r.sites[2].clone()), "stands in 2 sites"),
         (|r| r.sites[2].waiters[0].pid = 7, "stands in 0 sites"),
         (|r| r.sites[2].reason = "write".into(), "its reason is"),
-        (
-            |r| r.sites[2].stack[1] = frame("orphan_thread"),
-            "said to wait in",
-        ),
+        (|r| r.sites[2].stack[1] = frame("orphan_thread"), "said to wait in"),
         (|r| r.sites[2].stack.truncate(1), "no function of its own"),
         (|r| r.sites[2].stack.truncate(2), "pipe_thread is missing"),
         (|r| r.sites[2].stack[1].line = None, "file and line"),
         (|r| r.sites[2].started_at = None, "began in pipe_thread"),
-        (
-            |r| r.sites[2].objects.top[0].address = "fd 6".into(),
-            "waits on pipe",
-        ),
-        (
-            |r| r.sites[0].objects.top[0].address = "0x68".into(),
-            "waits on mutex",
-        ),
-        (
-            |r| r.sites[0].objects.top[0].kind = "futex".into(),
-            "waits on mutex",
-        ),
+        (|r| r.sites[2].objects.top[0].address = "fd 6".into(), "waits on pipe"),
+        (|r| r.sites[0].objects.top[0].address = "0x68".into(), "waits on mutex"),
+        (|r| r.sites[0].objects.top[0].kind = "futex".into(), "waits on mutex"),
         (|r| r.sites[0].waiters[0].objects.clear(), "waits on mutex"),
-        (
-            |r| r.sites[0].objects.top[0].holders[0].alive = None,
-            "the holder is 103",
-        ),
-        (
-            |r| r.sites[0].objects.top[0].holders[0].id = "3".into(),
-            "the holder is 103",
-        ),
-        (
-            |r| r.sites[1].objects.top[0].holders[0].alive = Some(true),
-            "the holder is 9",
-        ),
+        (|r| r.sites[0].objects.top[0].holders[0].alive = None, "the holder is 103"),
+        (|r| r.sites[0].objects.top[0].holders[0].id = "3".into(), "the holder is 103"),
+        (|r| r.sites[1].objects.top[0].holders[0].alive = Some(true), "the holder is 9"),
         (|r| r.sites[1].waiters[0].age_seconds = 8.06, "s old"),
         (|r| r.sites[0].waiters[0].age_seconds = 8.94, "s old"),
-        (
-            |r| r.sites[1].verdict = Verdict::Waiting,
-            "is leaked, not waiting",
-        ),
-        (
-            |r| r.sites[2] = leaked(r.sites[2].clone()),
-            "is called leaked, and isn't",
-        ),
+        (|r| r.sites[1].verdict = Verdict::Waiting, "is leaked, not waiting"),
+        (|r| r.sites[2] = leaked(r.sites[2].clone()), "is called leaked, and isn't"),
         (|r| r.sites[0].grade = Some(Grade::Exact), "its grade"),
         (|r| r.sites[0].evidence.clear(), "without evidence"),
         (|r| r.sites[0].count = 2, "its site has 2"),
@@ -214,10 +185,7 @@ fn each_error_is_found() {
     ];
     for (number, (spoil, message)) in cases.iter().enumerate() {
         let found = found(spoil);
-        assert!(
-            found.contains(message),
-            "case {number}: {message:?} not in {found:?}"
-        );
+        assert!(found.contains(message), "case {number}: {message:?} not in {found:?}");
     }
 }
 

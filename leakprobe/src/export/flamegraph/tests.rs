@@ -13,22 +13,16 @@ fn well_formed(text: &str) {
     let mut open: Vec<&str> = Vec::new();
     let mut rest = text;
     assert!(
-        text.chars()
-            .all(|c| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..)),
+        text.chars().all(|c| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..)),
         "a character that XML forbids"
     );
     while let Some(at) = rest.find('<') {
         references(&rest[..at]);
         rest = &rest[at..];
-        if let Some(end) = [
-            ("<![CDATA[", "]]>"),
-            ("<!--", "-->"),
-            ("<?", "?>"),
-            ("<!", ">"),
-        ]
-        .iter()
-        .find(|(start, _)| rest.starts_with(start))
-        .map(|(_, end)| rest.find(end).expect("section is closed") + end.len())
+        if let Some(end) = [("<![CDATA[", "]]>"), ("<!--", "-->"), ("<?", "?>"), ("<!", ">")]
+            .iter()
+            .find(|(start, _)| rest.starts_with(start))
+            .map(|(_, end)| rest.find(end).expect("section is closed") + end.len())
         {
             rest = &rest[end..];
             continue;
@@ -78,10 +72,7 @@ fn a_deadlock() {
     well_formed(&text);
     assert!(text.contains("Blocked in waits (4242) on box at 2023-11-14T22:13:20.100Z"));
     assert!(text.contains("3 threads can never wake: T4291 → mutex held by T4292"));
-    assert!(
-        text.contains("<title>consume (10 waiters, 34.48%)</title>"),
-        "{text}"
-    );
+    assert!(text.contains("<title>consume (10 waiters, 34.48%)</title>"), "{text}");
     assert!(text.contains("<title>pthread_mutex_lock [leaked] (1 waiters, 3.45%)</title>"));
     assert_eq!(text, svg(&report, Weight::Waiters));
     assert!(svg(&report, Weight::Time).contains("<title>drain (950,000 ms,"));

@@ -9,10 +9,7 @@ pub fn confirmation(first: &Report, second: &Report) -> String {
     let after = humane(second.watched_seconds - first.watched_seconds);
     let before = waiters(first, |_| true);
     let now = waiters(second, |_| true);
-    let ended = second
-        .finished_waits
-        .saturating_sub(first.finished_waits)
-        .min(before);
+    let ended = second.finished_waits.saturating_sub(first.finished_waits).min(before);
     let still = before - ended;
     let new = now.saturating_sub(still);
     let mut line = match (before, ended) {

@@ -36,11 +36,7 @@ pub(super) struct Piece {
 
 impl Piece {
     pub(super) fn new(gap: &'static str, text: impl Into<String>, style: Style) -> Self {
-        Piece {
-            text: text.into(),
-            style,
-            gap,
-        }
+        Piece { text: text.into(), style, gap }
     }
 }
 
@@ -52,10 +48,7 @@ pub(super) struct Page {
 
 impl Page {
     pub(super) fn new(colour: bool) -> Self {
-        Page {
-            text: String::new(),
-            colour,
-        }
+        Page { text: String::new(), colour }
     }
 
     pub(super) fn into_text(self) -> String {
@@ -98,10 +91,7 @@ impl Page {
 
     /// A label with text behind it, broken between words.
     pub(super) fn labelled(&mut self, label: &str, text: &str, style: Style) {
-        let pieces: Vec<Piece> = text
-            .split(' ')
-            .map(|word| Piece::new(" ", word, style))
-            .collect();
+        let pieces: Vec<Piece> = text.split(' ').map(|word| Piece::new(" ", word, style)).collect();
         self.labelled_pieces(label, pieces);
     }
 

@@ -28,9 +28,7 @@ pub fn body(report: &Report, colour: bool) -> String {
     };
     page.line(&printable(&report.answer), style);
     process::heads(&mut page, report);
-    let remarkable = (report.sites.iter())
-        .filter(|site| site.verdict >= Verdict::Stuck)
-        .count();
+    let remarkable = (report.sites.iter()).filter(|site| site.verdict >= Verdict::Stuck).count();
     let shown = (remarkable + UNREMARKABLE).min(report.sites.len());
     let (shown, rest) = report.sites.split_at(shown);
     for each in shown {
@@ -41,10 +39,7 @@ pub fn body(report: &Report, colour: bool) -> String {
         let waiters: u64 = rest.iter().map(|site| site.count).sum();
         page.blank();
         page.line(
-            &format!(
-                "and {} more places with {waiters} waiters (--json lists all)",
-                rest.len()
-            ),
+            &format!("and {} more places with {waiters} waiters (--json lists all)", rest.len()),
             Style::Dim,
         );
     }

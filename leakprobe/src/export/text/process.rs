@@ -33,10 +33,7 @@ pub(super) fn heads(page: &mut Page, report: &Report) {
     }
     let rest = order.len().saturating_sub(SHOWN);
     if rest > 0 {
-        page.line(
-            &format!("and {rest} more processes with waiters"),
-            Style::Dim,
-        );
+        page.line(&format!("and {rest} more processes with waiters"), Style::Dim);
     }
 }
 
@@ -59,11 +56,7 @@ fn head(page: &mut Page, report: &Report, process: &ProcessEntry) {
             None => add(&runtime.name),
         }
     }
-    add(&format!(
-        "{} thread{}",
-        process.threads,
-        if process.threads == 1 { "" } else { "s" }
-    ));
+    add(&format!("{} thread{}", process.threads, if process.threads == 1 { "" } else { "s" }));
     if let Some(goroutines) = &process.goroutines {
         add(&format!("{} goroutines", goroutines.values().sum::<u64>()));
     }

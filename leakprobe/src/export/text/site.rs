@@ -29,11 +29,8 @@ pub(super) fn entry(page: &mut Page, report: &Report, site: &Site) {
     again(page, site);
     stacks(page, site);
     if !site.labels.is_empty() {
-        let labels: Vec<String> = site
-            .labels
-            .iter()
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect();
+        let labels: Vec<String> =
+            site.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         page.labelled("labels", &printable(&labels.join(" ")), Style::Plain);
     }
     waiters(page, report, site);
@@ -57,21 +54,13 @@ fn heading(page: &mut Page, report: &Report, site: &Site) {
         Piece::new("  ", printable(&site.reason), Style::Plain),
     ];
     if let Some(place) = &site.place {
-        pieces.push(Piece::new(
-            " from ",
-            printable(&place::label(place)),
-            Style::Bold,
-        ));
+        pieces.push(Piece::new(" from ", printable(&place::label(place)), Style::Bold));
     }
     if site.objects.distinct > 0 {
         pieces.push(Piece::new("  ", printable(&objects(site)), Style::Plain));
     }
     if report.processes.len() > 1 {
-        pieces.push(Piece::new(
-            "  ",
-            printable(&processes(report, site)),
-            Style::Plain,
-        ));
+        pieces.push(Piece::new("  ", printable(&processes(report, site)), Style::Plain));
     }
     page.fill(&pieces, 8);
 }
@@ -124,11 +113,7 @@ fn plural(kind: &str) -> String {
 fn object(object: &ObjectEntry) -> String {
     // A thread that is joined: its address says less than its id.
     if let ("thread", [joined]) = (object.kind.as_str(), object.holders.as_slice()) {
-        let end = if joined.alive == Some(false) {
-            ", which is gone"
-        } else {
-            ""
-        };
+        let end = if joined.alive == Some(false) { ", which is gone" } else { "" };
         return format!("{}{end}", who(&joined.kind, &joined.id));
     }
     let mut text = object.address.clone();
@@ -170,12 +155,7 @@ fn processes(report: &Report, site: &Site) -> String {
             if pids.len() > shown.len() {
                 shown.push("…".to_owned());
             }
-            format!(
-                "in {} processes ({}: {})",
-                pids.len(),
-                site.program,
-                shown.join(", ")
-            )
+            format!("in {} processes ({}: {})", pids.len(), site.program, shown.join(", "))
         }
     }
 }
@@ -187,10 +167,7 @@ fn again(page: &mut Page, site: &Site) {
         .map(|waiter| waiter.at_site_seconds)
         .fold(0.0, f64::max);
     if longest > 0.0 {
-        let text = format!(
-            "wakes and comes back: at this place for {}",
-            humane(longest)
-        );
+        let text = format!("wakes and comes back: at this place for {}", humane(longest));
         page.labelled("", &text, Style::Plain);
     }
 }
@@ -200,11 +177,7 @@ fn again(page: &mut Page, site: &Site) {
 fn stacks(page: &mut Page, site: &Site) {
     let is_kernel = |frame: &&FrameEntry| frame.module.as_deref() == Some("[kernel]");
     let kernel: Vec<&FrameEntry> = site.stack.iter().filter(is_kernel).collect();
-    let user: Vec<&FrameEntry> = site
-        .stack
-        .iter()
-        .filter(|frame| !is_kernel(frame))
-        .collect();
+    let user: Vec<&FrameEntry> = site.stack.iter().filter(|frame| !is_kernel(frame)).collect();
     chain(page, "kernel", &kernel);
     let library = place::library_frames(&site.stack);
     let own: Vec<&FrameEntry> = (site.stack.iter().zip(library))
@@ -241,10 +214,7 @@ fn waiters(page: &mut Page, report: &Report, site: &Site) {
     let mut shown: Vec<String> = (site.waiters.iter().take(WAITERS))
         .map(|waiter| {
             let mut text = who(&site.kind, &waiter.id);
-            let process = report
-                .processes
-                .iter()
-                .find(|process| process.pid == waiter.pid);
+            let process = report.processes.iter().find(|process| process.pid == waiter.pid);
             if process.is_none_or(|process| process.name != waiter.name) && !waiter.name.is_empty()
             {
                 text.push_str(&format!(" {}", waiter.name));

@@ -6,28 +6,19 @@ use crate::{
 
 /// Compares with a file beside this one; LEAKPROBE_UPDATE=1 rewrites it.
 fn golden(name: &str, text: &str) {
-    let path = format!(
-        "{}/src/export/text/golden/{name}.txt",
-        env!("CARGO_MANIFEST_DIR")
-    );
+    let path = format!("{}/src/export/text/golden/{name}.txt", env!("CARGO_MANIFEST_DIR"));
     if std::env::var_os("LEAKPROBE_UPDATE").is_some() {
         std::fs::write(&path, text).unwrap();
     }
     let expected = std::fs::read_to_string(&path).unwrap();
-    assert!(
-        expected == text,
-        "{path} differs; this was printed:\n{text}"
-    );
+    assert!(expected == text, "{path} differs; this was printed:\n{text}");
 }
 
 #[test]
 fn a_deadlock() {
     // Check the whole page of a typical report, without and with colour.
     let report = deadlock().report();
-    golden(
-        "deadlock",
-        &format!("{}\n{}\n", body(&report, false), last_line(&report)),
-    );
+    golden("deadlock", &format!("{}\n{}\n", body(&report, false), last_line(&report)));
     golden("deadlock_colour", &body(&report, true));
 }
 
@@ -44,10 +35,7 @@ fn several_processes_and_hard_cases() {
 fn hard_cases() -> Sample {
     use crate::{snapshot::*, stack::Names};
     let mut s = Sample::new();
-    let long = format!(
-        "server::pool::{}::take_from_the_queue_of_connections",
-        "Conn".repeat(20)
-    );
+    let long = format!("server::pool::{}::take_from_the_queue_of_connections", "Conn".repeat(20));
     let a = s.process(11, "server", "/srv/server");
     let b = s.process(12, "server", "/srv/server");
     let evil = s.process(13, "ev\u{1b}[2Jil", "/tmp/\u{202e}x");
@@ -57,25 +45,18 @@ fn hard_cases() -> Sample {
         "<cut>",
     ]);
     for (n, p) in [(0, a), (1, b), (2, b)] {
-        let o = s.object(
-            p,
-            ObjectKind::Mutex,
-            0x1000 + n,
-            Owner::NotRecorded {
-                why: "w".to_owned(),
-            },
-        );
-        s.thread(p, 20 + n, "pthread_cond_timedwait", at, &[o], 500)
-            .at_site_ns = 90_000_000_000;
+        let o =
+            s.object(p, ObjectKind::Mutex, 0x1000 + n, Owner::NotRecorded { why: "w".to_owned() });
+        s.thread(p, 20 + n, "pthread_cond_timedwait", at, &[o], 500).at_site_ns = 90_000_000_000;
         let row = s.snapshot.rows.last_mut().unwrap();
         row.notes.push("this lock records no owner".to_owned());
         row.labels.insert("pool".to_owned(), "io".to_owned());
     }
     let none = s.stack(&["libc.so.6+1f", "libc.so.6!start_thread"]);
     s.thread(evil, 31, "re\nad", none, &[], 7_200_000).age_ns.1 = Some(9_000_000_000_000);
-    s.snapshot.stacks.push(Stack {
-        frames: vec![Frame::Kernel(0xffff_ffff_8100_0000), Frame::Kernel(1)],
-    });
+    s.snapshot
+        .stacks
+        .push(Stack { frames: vec![Frame::Kernel(0xffff_ffff_8100_0000), Frame::Kernel(1)] });
     let kernel = StackIx(s.snapshot.stacks.len() as u32 - 1);
     s.snapshot.rows.last_mut().unwrap().kernel_stack = Some(kernel);
     assert!(s.names.in_kernel(1).is_none());
@@ -91,10 +72,7 @@ fn lines_keep_their_width() {
     for mut sample in [deadlock(), hard_cases()] {
         for line in body(&sample.report(), false).lines().skip(1) {
             let width = line.chars().count();
-            assert!(
-                width <= 100 || line.contains("ConnConnConn"),
-                "{width}: {line}"
-            );
+            assert!(width <= 100 || line.contains("ConnConnConn"), "{width}: {line}");
         }
     }
 }
@@ -144,10 +122,7 @@ fn the_last_line() {
     }
     s.snapshot.health.counts = [(Cause::ProcessGone, 1)].into();
     s.snapshot.health.note("a\u{1b}b.");
-    assert_eq!(
-        last_line(&s.report()),
-        "not seen: 1 process that ended meanwhile; a\\x1bb"
-    );
+    assert_eq!(last_line(&s.report()), "not seen: 1 process that ended meanwhile; a\\x1bb");
 }
 
 #[test]

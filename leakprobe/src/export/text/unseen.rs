@@ -40,10 +40,7 @@ fn part(cause: &str, n: u64) -> String {
             "the outer end of {n} stack{s} (no unwind information there; install debug files)"
         ),
         "memory_unreadable" => {
-            format!(
-                "{n} piece{s} of memory that {} not present or may not be read",
-                is(n)
-            )
+            format!("{n} piece{s} of memory that {} not present or may not be read", is(n))
         }
         "module_unavailable" => format!(
             "names from {n} mapped file{s} that {} gone or replaced (install debug files with the \

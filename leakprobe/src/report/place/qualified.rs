@@ -75,10 +75,7 @@ fn is_rust_or_cpp_library(name: &str) -> bool {
 
 /// The first part of a path, `None` for a name without one.
 fn root_of(path: &str) -> Option<&str> {
-    let root = path
-        .split("::")
-        .next()
-        .filter(|root| root.len() < path.len())?;
+    let root = path.split("::").next().filter(|root| root.len() < path.len())?;
     // Rust's v0 mangling may add a crate's disambiguator: `std[4d9ac7bc]::rt`.
     let root = root.split_once('[').map_or(root, |(name, _)| name);
     // `Foo<a::b>` has no path of its own: the `::` is inside its parameters.

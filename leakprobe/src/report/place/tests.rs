@@ -113,26 +113,14 @@ fn stacks_of_static_glibc() {
         "__libc_write _IO_new_file_write new_do_write _IO_new_file_xsputn _IO_fwrite",
     ] {
         let inner = names.split(' ');
-        let thread: Vec<&str> = inner
-            .clone()
-            .chain(["own", "start_thread", "__clone3"])
-            .collect();
+        let thread: Vec<&str> = inner.clone().chain(["own", "start_thread", "__clone3"]).collect();
         check(&thread, Some("own"), Some("own"));
-        let end = [
-            "main",
-            "__libc_start_call_main",
-            "__libc_start_main_impl",
-            "_start",
-        ];
+        let end = ["main", "__libc_start_call_main", "__libc_start_main_impl", "_start"];
         let main: Vec<&str> = inner.chain(["own"]).chain(end).collect();
         check(&main, Some("own"), Some("main"));
     }
     check(
-        &[
-            "__flock|../sysdeps/unix/syscall-template.S:120",
-            "__own|server.c:3",
-            "main|server.c:9",
-        ],
+        &["__flock|../sysdeps/unix/syscall-template.S:120", "__own|server.c:3", "main|server.c:9"],
         Some("__own"),
         Some("main"),
     );
@@ -203,11 +191,7 @@ fn a_rust_programs_main() {
         Some("server::main"),
         Some("server::main"),
     );
-    check(
-        &["std[4d9ac7bc]::rt::f", "a::b"],
-        Some("a::b"),
-        Some("a::b"),
-    );
+    check(&["std[4d9ac7bc]::rt::f", "a::b"], Some("a::b"), Some("a::b"));
 }
 
 #[test]

@@ -137,7 +137,7 @@ fn owner() -> impl Strategy<Value = Owner> {
         ".{0,9}".prop_map(|why| Owner::NotRecorded { why }),
         (any::<u64>(), option::of(any::<bool>()), ".{0,9}").prop_map(|(id, alive, why)| {
             Owner::Held {
-                by: Holder { kind: WaiterKind::Thread, id, alive },
+                by: Holder { kind: WaiterKind::Thread, id, recorded: id, alive },
                 terms: Terms::Hint { why },
             }
         }),
@@ -166,11 +166,7 @@ impl Names for Echo {
             line: Some(offset as u32),
             inlined,
         };
-        if offset.is_multiple_of(2) {
-            vec![name(true), name(false)]
-        } else {
-            Vec::new()
-        }
+        if offset.is_multiple_of(2) { vec![name(true), name(false)] } else { Vec::new() }
     }
 
     fn in_kernel(&mut self, address: u64) -> Option<Named> {

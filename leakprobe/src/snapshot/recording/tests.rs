@@ -127,17 +127,11 @@ fn each_problem_has_its_message() {
     let at = sum.len() - 8;
     sum[at] ^= 1;
     assert!(error(&sum).contains("is damaged"));
-    let absent = read(Path::new("/nonexistent/run.lpr"))
-        .unwrap_err()
-        .to_string();
+    let absent = read(Path::new("/nonexistent/run.lpr")).unwrap_err().to_string();
     assert!(absent.contains("Check the path"), "{absent}");
-    let full = Writer::create("/dev/full", &header())
-        .unwrap_err()
-        .to_string();
+    let full = Writer::create("/dev/full", &header()).unwrap_err().to_string();
     assert!(full.contains("No space left"), "{full}");
-    let nowhere = Writer::create("/nonexistent/run.lpr", &header())
-        .unwrap_err()
-        .to_string();
+    let nowhere = Writer::create("/nonexistent/run.lpr", &header()).unwrap_err().to_string();
     assert!(nowhere.contains("--record FILE"), "{nowhere}");
 }
 

@@ -46,10 +46,7 @@ impl Program {
 
     /// Runs a command in its folder.
     pub fn run(&self, command: &str, arguments: &[&str]) {
-        let status = Command::new(command)
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .status();
+        let status = Command::new(command).args(arguments).current_dir(self.folder.path()).status();
         assert!(status.unwrap().success(), "{command} {arguments:?}");
     }
 
@@ -133,14 +130,7 @@ impl Running {
         let mut hex = fields.map(|f| u64::from_str_radix(f.trim_start_matches("0x"), 16).unwrap());
         let args = std::array::from_fn(|_| hex.next().unwrap_or(0));
         let (sp, ip) = (hex.next()?, hex.next()?);
-        Some(Registers {
-            ip,
-            sp,
-            bp: None,
-            syscall: Some(syscall),
-            args,
-            all: None,
-        })
+        Some(Registers { ip, sp, bp: None, syscall: Some(syscall), args, all: None })
     }
 
     /// The same with rbp, for which the thread is stopped for a moment.
@@ -159,10 +149,7 @@ impl Running {
             assert_eq!((regs.rip, regs.rsp), (registers.ip, registers.sp));
             regs.rbp
         };
-        Registers {
-            bp: Some(bp),
-            ..registers
-        }
+        Registers { bp: Some(bp), ..registers }
     }
 
     /// The stack of the one thread that waits in read(), by its raw function names.
@@ -185,9 +172,9 @@ pub fn names(stack: &RawStack) -> Vec<String> {
         .map(|frame| match frame {
             RawFrame::At { module, svma } => {
                 let symbols = module.symbols();
-                let covering = symbols.iter().find(|(_, start, size)| {
-                    (*start..*start + (*size).max(1)).contains(svma)
-                });
+                let covering = symbols
+                    .iter()
+                    .find(|(_, start, size)| (*start..*start + (*size).max(1)).contains(svma));
                 let file = module.module().file_name();
                 covering.map_or(format!("{file}+{svma:#x}"), |(name, ..)| name.to_owned())
             }
