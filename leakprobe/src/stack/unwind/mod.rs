@@ -9,7 +9,6 @@ mod expression;
 mod frame_info;
 mod functions;
 mod ordinary;
-mod prologue;
 mod signal;
 mod walk;
 mod without_cfi;

@@ -10,12 +10,12 @@ use super::{
     Window,
     call_site::{Call, call_before, is_code},
     functions::Functions,
-    prologue::{Base, CallerFp, FrameLayout, frame_layout},
     walk::{Regs, Step},
 };
 use crate::{
     process::{LoadedModule, Target},
     snapshot::Unnamed,
+    stack::prologue::{Base, CallerFp, FrameLayout, frame_layout},
 };
 
 /// Words of a stack that are looked through for a return address.
