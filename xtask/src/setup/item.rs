@@ -70,7 +70,7 @@ pub const PACKAGES: &[Package] = &[
     ),
     package(
         "llvm-22",
-        Proof::File("/usr/lib/llvm-22/bin/llvm-strip"),
+        Proof::Program("llvm-strip-22"),
         "stripping the BPF object",
     ),
     package(
