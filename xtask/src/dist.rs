@@ -12,21 +12,17 @@ use crate::{
 
 /// Builds it, checks that it is static and that it runs, and returns its path.
 pub fn run() -> Result<PathBuf> {
-    // `--config` is added to the flags that .cargo/config.toml may hold; RUSTFLAGS would replace them.
+    // RUSTFLAGS would replace these flags, not add to them.
     let flags = format!(
         "target.{TRIPLE}.rustflags=[\"-Ctarget-feature=+crt-static\", \"-Cstrip=debuginfo\"]"
     );
-    command::run(&mut cargo(&[
-        "build",
-        "--release",
-        "--locked",
-        "--package=leakprobe",
-        "--bin=leakprobe",
-        "--target",
-        TRIPLE,
-        "--config",
-        &flags,
-    ]))?;
+    let mut build = cargo(&["build", "--release", "--locked"]);
+    build
+        .args(["--package=leakprobe", "--bin=leakprobe"])
+        .args(["--target", TRIPLE, "--config", &flags])
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    command::run(&mut build)?;
     let built = target_dir().join(TRIPLE).join("release/leakprobe");
     let dist = target_dir().join("dist");
     fs::create_dir_all(&dist).with_context(|| format!("{} can't be made", dist.display()))?;

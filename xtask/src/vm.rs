@@ -5,7 +5,7 @@ use std::{fs, io::Write, path::PathBuf, process, time::Duration};
 use anyhow::{Context, Result, bail};
 use leakprobe_guest::{GuestFile, Kernel, boot};
 
-use crate::{dist, layout::root, setup};
+use crate::{dist, layout::target_dir, setup};
 
 /// Runs `command` in a guest with the static leakprobe and `files`; what it leaves in the guest's
 /// `/out` is written to `target/vm/`. Ends with the command's exit code.
@@ -25,7 +25,7 @@ pub fn run(kernel: &str, files: &[PathBuf], timeout: u64, command: &[String]) ->
     )?;
     std::io::stdout().write_all(outcome.console.as_bytes())?;
 
-    let folder = root().join("target/vm");
+    let folder = target_dir().join("vm");
     for (name, content) in &outcome.files {
         let path = folder.join(name);
         if let Some(parent) = path.parent() {

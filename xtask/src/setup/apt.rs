@@ -48,7 +48,7 @@ impl Apt {
         sources.extend(suites.into_iter().map(|s| (mirror.clone(), s.to_owned())));
 
         let folder = cache_dir()?.join("apt");
-        for part in ["lists/partial", "parts"] {
+        for part in ["lists/partial", "archives/partial", "parts"] {
             let part = folder.join(part);
             fs::create_dir_all(&part)
                 .with_context(|| format!("{} can't be made", part.display()))?;
@@ -160,6 +160,8 @@ fn configuration(folder: &Path) -> String {
         r#"Dir::Etc::sourcelist "{folder}/sources.list";
 Dir::Etc::sourceparts "{folder}/parts";
 Dir::State::lists "{folder}/lists";
+Dir::Cache::archives "{folder}/archives";
+APT::Keep-Downloaded-Packages "false";
 // These hold what was read from the system's own lists.
 Dir::Cache::pkgcache "";
 Dir::Cache::srcpkgcache "";

@@ -16,6 +16,9 @@ pub const LINKER_BY_HAND: &str = "LLVM_PREFIX=<where LLVM 22 is> cargo install b
 /// Suite with `rust-src` as new as the compiler.
 pub const SOURCE_SUITE: &str = "trixie-backports";
 
+/// The file of the source that cargo asks for first.
+const SOURCE_SIGN: &str = "library/Cargo.lock";
+
 /// Whether PATH has bpf-linker in the right version.
 pub fn linker_is_here() -> bool {
     output(Command::new("bpf-linker").arg("--version"))
@@ -45,7 +48,7 @@ fn source_link() -> Result<PathBuf> {
 
 /// Whether the compiler has core's source.
 pub fn source_is_here() -> Result<bool> {
-    Ok(source_link()?.join("library/core/src/lib.rs").is_file())
+    Ok(source_link()?.join(SOURCE_SIGN).is_file())
 }
 
 /// Asks rustup for the source; where it can't, Debian's package of the same version is unpacked
@@ -64,7 +67,7 @@ pub fn provide_source(apt: &Apt) -> Result<()> {
         version.split_whitespace().nth(1).context("`rustc --version` names no version")?;
     let folder = cache_dir()?.join(format!("rust-src-{version}"));
     let source = folder.join("usr/src").join(format!("rustc-{version}"));
-    if !source.join("library/core/src/lib.rs").is_file() {
+    if !source.join(SOURCE_SIGN).is_file() {
         let packages = apt.versions("rust-src")?;
         let Some(package) = packages.iter().find(|v| v.starts_with(&format!("{version}+"))) else {
             bail!(

@@ -30,6 +30,9 @@ use tally::Tally;
 /// No stage needs nearly as long; one that does hangs, and is killed.
 const STAGE_DEADLINE: Duration = Duration::from_secs(15 * 60);
 
+/// After this no stage of tests has more than a minute left.
+const DEADLINE: Duration = Duration::from_secs(50 * 60);
+
 /// A stage that has been run.
 struct Done {
     name: String,
@@ -40,6 +43,7 @@ struct Done {
 /// Runs everything, prints the closing line, and ends the process with 1 after a failure.
 pub fn run() -> Result<()> {
     let began = Instant::now();
+    let left = || DEADLINE.saturating_sub(began.elapsed());
     let mut done = Vec::new();
 
     done.push(check("setup", || setup::run(&[])));
@@ -58,15 +62,17 @@ pub fn run() -> Result<()> {
         .map(|name| format!("--package={name}"))
         .collect();
     let units: Vec<&str> = units.iter().map(String::as_str).collect();
-    done.push(tests("unit tests", &units));
+    done.push(tests("unit tests", &units, left()));
     done.push(tests(
         "harness tests",
         &[&format!("--package={}", members::TESTS), "--lib"],
+        left(),
     ));
     for target in &members.targets {
         done.push(tests(
             &format!("{target} tests"),
             &[&format!("--package={}", members::TESTS), "--test", target],
+            left(),
         ));
     }
 
@@ -95,7 +101,7 @@ fn check(name: &str, run: impl FnOnce() -> Result<()>) -> Done {
 }
 
 /// Runs `cargo test` and adds up what it says.
-fn tests(name: &str, args: &[&str]) -> Done {
+fn tests(name: &str, args: &[&str], left: Duration) -> Done {
     eprintln!("\n=== {name}");
     let began = Instant::now();
     let mut command = cargo(&["test", "--locked", "--no-fail-fast"]);
@@ -103,7 +109,8 @@ fn tests(name: &str, args: &[&str]) -> Done {
     for (variable, value) in test_environment() {
         command.env(variable, value);
     }
-    let mut tally = stage::run(&mut command, STAGE_DEADLINE).unwrap_or_else(|error| {
+    let deadline = left.clamp(Duration::from_secs(60), STAGE_DEADLINE);
+    let mut tally = stage::run(&mut command, deadline).unwrap_or_else(|error| {
         let mut tally = Tally::default();
         tally.fail(&format!("{name}: {error:#}"));
         tally
