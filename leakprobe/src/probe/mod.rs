@@ -7,6 +7,7 @@
 mod btf;
 mod clock;
 mod error;
+mod features;
 mod iter;
 mod log;
 mod object;
@@ -19,6 +20,7 @@ mod tasks;
 
 pub use clock::{clock_now, monotonic_now};
 pub use error::ProbeError;
+pub use features::{Ability, Features, features};
 pub use iter::IterTasks;
 pub use procfs::ProcTasks;
 pub use task::{Registers, Task, TaskSince, TaskState};
