@@ -9,6 +9,8 @@ mod clock;
 mod error;
 mod features;
 mod iter;
+#[cfg(test)]
+mod live_tests;
 mod log;
 mod object;
 mod offsets;
