@@ -16,6 +16,7 @@ const KIND_TYPEDEF: u32 = 8;
 const KIND_VOLATILE: u32 = 9;
 const KIND_CONST: u32 = 10;
 const KIND_RESTRICT: u32 = 11;
+const KIND_FUNC: u32 = 12;
 const KIND_TYPE_TAG: u32 = 18;
 
 /// BTF type information over the bytes of a file.
@@ -80,10 +81,25 @@ impl<'a> Btf<'a> {
         self.structs(structure).map(|ty| ty.size_or_type).next()
     }
 
+    /// Type id of a function.
+    pub(super) fn function(&self, name: &str) -> Option<u32> {
+        self.named(KIND_FUNC, name).map(|(id, _)| id).next()
+    }
+
+    /// Type id of a typedef.
+    pub(super) fn typedef(&self, name: &str) -> Option<u32> {
+        self.named(KIND_TYPEDEF, name).map(|(id, _)| id).next()
+    }
+
     fn structs(&self, name: &str) -> impl Iterator<Item = Type> {
-        (self.starts.iter())
-            .filter_map(|&at| self.type_at(at as usize))
-            .filter(move |ty| ty.kind == KIND_STRUCT && self.is_named(ty.name, name))
+        self.named(KIND_STRUCT, name).map(|(_, ty)| ty)
+    }
+
+    fn named(&self, kind: u32, name: &str) -> impl Iterator<Item = (u32, Type)> {
+        (1u32..)
+            .zip(&self.starts)
+            .filter_map(|(id, &at)| Some((id, self.type_at(at as usize)?)))
+            .filter(move |(_, ty)| ty.kind == kind && self.is_named(ty.name, name))
     }
 
     fn walk(&self, mut ty: Type, path: &str) -> Option<u32> {

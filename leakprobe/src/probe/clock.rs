@@ -144,6 +144,17 @@ impl Calibrator {
 }
 
 impl Calibration {
+    /// The two clocks are the same; for tests.
+    #[cfg(test)]
+    pub(super) fn exact(at: u64) -> Calibration {
+        Calibration {
+            least: 0,
+            most: 0,
+            at,
+            drift_ppm: 0,
+        }
+    }
+
     /// A time of the scheduler's clock, in `CLOCK_MONOTONIC`: between the two.
     ///
     /// The relation is known as of now; the longer ago, the more drift has to be allowed for.

@@ -9,6 +9,8 @@ mod clock;
 mod error;
 mod features;
 mod iter;
+#[cfg(test)]
+mod live_tests;
 mod log;
 mod object;
 mod offsets;
@@ -20,7 +22,7 @@ mod tasks;
 
 pub use clock::{clock_now, monotonic_now};
 pub use error::ProbeError;
-pub use features::{Feature, Features, features};
+pub use features::{Ability, Features, features};
 pub use iter::IterTasks;
 pub use procfs::ProcTasks;
 pub use task::{Registers, Task, TaskSince, TaskState};

@@ -161,3 +161,158 @@ fn stay_token(record: &TaskRecord) -> u64 {
     record.start_boottime_ns.hash(&mut hasher);
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn reading(calibration: Option<Calibration>) -> Reading {
+        Reading {
+            calibration,
+            fair: true,
+            key: RandomState::new(),
+        }
+    }
+
+    /// A thread blocked at 5 s, seen at 9 s, which ran for 1 s before it blocked.
+    fn blocked() -> TaskRecord {
+        let mut record = decode(&[0; SIZE]).unwrap();
+        record.seen_ns = 9_000_000_000;
+        record.start_boottime_ns = 1_000_000_000;
+        record.last_arrival_ns = 4_000_000_000;
+        record.sum_exec_ns = 3_000_000_000;
+        record.prev_sum_exec_ns = 2_000_000_000;
+        record.mm = 0xffff_8880_1234_5678;
+        record.state = 0x2001;
+        record.has = HAS_SCHED | HAS_FAIR | HAS_REGS;
+        record
+    }
+
+    fn same_clock() -> Option<Calibration> {
+        Some(Calibration::exact(9_000_000_000))
+    }
+
+    #[test]
+    fn since_is_the_end_of_the_last_run() {
+        // Check that a wait begins when the last run on a CPU ended, or a little later.
+        let task = reading(same_clock()).task(&blocked(), 0);
+        let slack = UNCOUNTED_NS + 1_000_000_000 / UNCOUNTED_SHARE;
+        assert_eq!(
+            task.since,
+            TaskSince::Accounting {
+                earliest: Ns(5_000_000_000),
+                latest: Ns(5_000_000_000 + slack),
+            }
+        );
+    }
+
+    #[test]
+    fn other_schedulers_give_a_range() {
+        // Check that where the last run is not accounted for the wait may have begun at any time
+        // from the last arrival, by as much as the task ever ran.
+        let mut record = blocked();
+        record.has &= !HAS_FAIR;
+        let task = reading(same_clock()).task(&record, 0);
+        let TaskSince::Accounting { earliest, latest } = task.since else {
+            panic!("{:?}", task.since);
+        };
+        assert_eq!(earliest, Ns(4_000_000_000));
+        assert!(latest >= Ns(7_000_000_000) && latest <= Ns(7_200_000_000));
+    }
+
+    #[test]
+    fn nothing_known_is_said_so() {
+        // Check that without calibration, accounting or a wait only the birth is known.
+        let unknown = TaskSince::Unknown {
+            born: Ns(600_000_000),
+        };
+        let suspended = 400_000_000;
+        assert_eq!(reading(None).task(&blocked(), suspended).since, unknown);
+        let mut record = blocked();
+        record.has &= !HAS_SCHED;
+        assert_eq!(
+            reading(same_clock()).task(&record, suspended).since,
+            unknown
+        );
+        record = blocked();
+        record.state = 0;
+        assert_eq!(
+            reading(same_clock()).task(&record, suspended).since,
+            unknown
+        );
+    }
+
+    #[test]
+    fn addresses_of_the_kernel_stay_inside() {
+        // Check that memory is told apart by a token that is not its kernel address.
+        let reading = reading(None);
+        let mut record = blocked();
+        let one = reading.task(&record, 0).mm.unwrap();
+        assert_eq!(reading.task(&record, 0).mm, Some(one));
+        assert_ne!(one, record.mm);
+        record.mm += 8;
+        assert_ne!(reading.task(&record, 0).mm, Some(one));
+        record.mm = 0;
+        assert_eq!(reading.task(&record, 0).mm, None);
+        record.flags = 0x0020_0000;
+        assert_eq!(reading.task(&record, 0).mm, Some(0));
+    }
+
+    #[test]
+    fn registers_are_in_order() {
+        // Check that each register comes from its place in struct pt_regs.
+        let mut regs = [0; 21];
+        for (index, value) in regs.iter_mut().enumerate() {
+            *value = index as u64;
+        }
+        let registers = registers(&regs);
+        assert_eq!(
+            (registers.ip, registers.sp, registers.bp),
+            (16, 19, Some(4))
+        );
+        assert_eq!(registers.args, [14, 13, 12, 7, 9, 8]);
+        assert_eq!(registers.syscall, Some(15));
+        regs[15] = u64::MAX;
+        assert_eq!(super::registers(&regs).syscall, None);
+    }
+
+    #[test]
+    fn the_token_moves_with_each_run() {
+        // Check that leaving a CPU and getting one both move the token.
+        let token = stay_token(&blocked());
+        for change in [
+            |r: &mut TaskRecord| r.nvcsw += 1,
+            |r: &mut TaskRecord| r.nivcsw += 1,
+            |r: &mut TaskRecord| r.last_arrival_ns += 1,
+        ] {
+            let mut record = blocked();
+            change(&mut record);
+            assert_ne!(stay_token(&record), token);
+        }
+        assert_eq!(stay_token(&blocked()), token);
+    }
+
+    proptest! {
+        #[test]
+        fn any_record_is_survived(
+            bytes in proptest::collection::vec(any::<u8>(), SIZE),
+            suspended: u64,
+        ) {
+            // Check that no content makes the decoder panic, and that what it says is in order.
+            let record = decode(&bytes).unwrap();
+            let task = reading(same_clock()).task(&record, suspended);
+            if let TaskSince::Accounting { earliest, latest } = task.since {
+                prop_assert!(earliest <= latest && latest <= task.seen);
+            }
+            prop_assert!(task.kernel_stack.len() <= KERNEL_FRAMES);
+        }
+
+        #[test]
+        fn other_lengths_are_no_record(bytes in proptest::collection::vec(any::<u8>(), 0..2 * SIZE)) {
+            // Check that only exactly the bytes of a record are taken for one.
+            prop_assert_eq!(decode(&bytes).is_some(), bytes.len() == SIZE);
+        }
+    }
+}

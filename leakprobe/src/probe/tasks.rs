@@ -57,6 +57,11 @@ impl Source {
             let note = format!("tasks are read from /proc because {FORCE}=proc; {LOST}");
             return (Source::Proc(ProcTasks::new()), vec![note]);
         }
+        Source::best(verbose)
+    }
+
+    /// The ladder itself.
+    pub(super) fn best(verbose: bool) -> (Source, Vec<String>) {
         match IterTasks::open(verbose) {
             Ok((tasks, notes)) => (Source::Iter(Box::new(tasks)), notes),
             Err(error) => {
