@@ -1,69 +1,54 @@
 //! What this machine allows, what is lost without it, and what to do.
 
-use serde::Serialize;
-
 use super::{exit::Failure, stdout::Stdout};
-use crate::probe;
-
-/// One ability.
-#[derive(Clone, Debug, Serialize)]
-struct Row {
-    ability: String,
-    available: bool,
-    /// What is lost without it.
-    lost: String,
-    /// What to do to have it.
-    remedy: String,
-}
+use crate::probe::{self, Ability, Features};
 
 /// Prints what is there and what isn't.
 pub fn doctor(json: bool) -> Result<(), Failure> {
-    let rows = rows(&probe::features());
-    let text = match json {
-        true => serde_json::to_string_pretty(&serde_json::json!({
-            "schema": "leakprobe.doctor/1",
-            "tool": concat!("leakprobe ", env!("CARGO_PKG_VERSION")),
-            "abilities": rows,
-        }))
-        .map(|text| text + "\n")
-        .map_err(Failure::internal)?,
-        false => table(&rows),
-    };
+    let features = probe::features();
+    let text = if json { document(&features)? } else { table(&features) };
     Stdout::default().say(&text).map_err(Failure::usage)
 }
 
-fn rows(features: &probe::Features) -> Vec<Row> {
-    (features.rows.iter())
-        .map(|feature| Row {
-            ability: feature.ability.clone(),
-            available: feature.available,
-            lost: feature.lost.clone(),
-            remedy: feature.remedy.clone(),
-        })
-        .collect()
+fn document(features: &Features) -> Result<String, Failure> {
+    let document = serde_json::json!({
+        "schema": "leakprobe.doctor/1",
+        "tool": concat!("leakprobe ", env!("CARGO_PKG_VERSION")),
+        "kernel": features.kernel,
+        "abilities": features.all(),
+    });
+    serde_json::to_string_pretty(&document).map(|text| text + "\n").map_err(Failure::internal)
 }
 
-fn table(rows: &[Row]) -> String {
-    let mut text = String::new();
-    for row in rows {
-        let answer = if row.available { "yes" } else { "no " };
-        text += &format!("{answer}  {}\n", row.ability);
-        if !row.available {
-            for (label, what) in [("lost", &row.lost), ("do", &row.remedy)] {
-                if !what.is_empty() {
-                    text += &format!("     {label:<5} {what}\n");
-                }
-            }
-        }
+fn table(features: &Features) -> String {
+    let mut text = format!("kernel {}\n\n", features.kernel);
+    for ability in features.all() {
+        text += &row(ability);
     }
-    let missing = rows.iter().filter(|row| !row.available).count();
+    let missing = features.all().iter().filter(|ability| ability.works != Some(true)).count();
     text += &match missing {
-        0 => "\nAll that leakprobe can use is here.\n".to_owned(),
+        0 => "\neverything that leakprobe can use is here\n".to_owned(),
+        1 => "\n1 thing is missing; leakprobe works without it, with the loss said above\n"
+            .to_owned(),
         n => format!(
-            "\n{n} of {} missing: leakprobe works without, and says in each report what it could not see.\n",
-            rows.len()
+            "\n{n} things are missing; leakprobe works without them, with the losses said above\n"
         ),
     };
+    text
+}
+
+fn row(ability: &Ability) -> String {
+    let answer = match ability.works {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "?",
+    };
+    let mut text = format!("{answer:<4} {}: {}\n", ability.name, ability.found);
+    if ability.works != Some(true) {
+        for (label, what) in [("lost", ability.lost), ("do", ability.remedy)] {
+            text += &format!("     {label:<5} {what}\n");
+        }
+    }
     text
 }
 
@@ -71,23 +56,19 @@ fn table(rows: &[Row]) -> String {
 mod tests {
     use super::*;
 
-    fn row(available: bool) -> Row {
-        Row {
-            ability: "task iterator".into(),
-            available,
-            lost: "exact ages".into(),
-            remedy: "run as root".into(),
-        }
-    }
-
     #[test]
-    fn says_what_to_do_only_where_needed() {
-        // Check that a missing ability says what is lost and what to do, and a present one doesn't.
-        assert!(!table(&[row(true)]).contains("run as root"));
-        let missing = table(&[row(true), row(false)]);
-        assert!(
-            missing.contains("no   task iterator\n     lost  exact ages\n     do    run as root\n")
-        );
-        assert!(missing.contains("1 of 2 missing"));
+    fn only_what_is_missing_says_what_to_do() {
+        // Check the row of each answer.
+        let ability = |works| Ability {
+            name: "BTF",
+            works,
+            found: "read".into(),
+            lost: "names",
+            remedy: "build it",
+        };
+        assert_eq!(row(&ability(Some(true))), "yes  BTF: read\n");
+        let no = "no   BTF: read\n     lost  names\n     do    build it\n";
+        assert_eq!(row(&ability(Some(false))), no);
+        assert!(row(&ability(None)).starts_with("?    BTF"));
     }
 }

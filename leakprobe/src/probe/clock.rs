@@ -147,12 +147,7 @@ impl Calibration {
     /// The two clocks are the same; for tests.
     #[cfg(test)]
     pub(super) fn exact(at: u64) -> Calibration {
-        Calibration {
-            least: 0,
-            most: 0,
-            at,
-            drift_ppm: 0,
-        }
+        Calibration { least: 0, most: 0, at, drift_ppm: 0 }
     }
 
     /// A time of the scheduler's clock, in `CLOCK_MONOTONIC`: between the two.

@@ -36,9 +36,7 @@ fn iterator() -> Option<Source> {
 }
 
 fn rungs() -> Vec<Source> {
-    (iterator().into_iter())
-        .chain([Source::Proc(ProcTasks::new())])
-        .collect()
+    (iterator().into_iter()).chain([Source::Proc(ProcTasks::new())]).collect()
 }
 
 /// Threads of this process in states that are known.
@@ -76,10 +74,7 @@ impl Threads {
                 drop(tx);
                 body();
             };
-            std::thread::Builder::new()
-                .name(name.into())
-                .spawn(work)
-                .unwrap();
+            std::thread::Builder::new().name(name.into()).spawn(work).unwrap();
         };
         for index in 0..futexes {
             let at = Arc::new(AtomicU64::new(0));
@@ -101,11 +96,7 @@ impl Threads {
             );
         }
         // A minute is longer than any of these tests.
-        start(
-            "lp-sleep",
-            Does::Sleep,
-            Box::new(|| std::thread::sleep(Duration::from_secs(60))),
-        );
+        start("lp-sleep", Does::Sleep, Box::new(|| std::thread::sleep(Duration::from_secs(60))));
         let (reader, writer) = pipe();
         start(
             "lp-read",
@@ -116,28 +107,15 @@ impl Threads {
             }),
         );
         let spinning = stop.clone();
-        start(
-            "lp-spin",
-            Does::Spin,
-            Box::new(move || while !spinning.load(Ordering::Relaxed) {}),
-        );
+        start("lp-spin", Does::Spin, Box::new(move || while !spinning.load(Ordering::Relaxed) {}));
         let count = futexes + 3;
         let tids = (0..count).map(|_| rx.recv().unwrap()).collect();
-        Threads {
-            word,
-            stop,
-            began,
-            tids,
-            _pipe: writer,
-        }
+        Threads { word, stop, began, tids, _pipe: writer }
     }
 
     /// Passes until every thread is in its state.
     fn settle(&self, source: &mut Source) -> TaskPass {
-        let watch = Watch {
-            pids: Some(vec![std::process::id()]),
-            kernel_stacks: true,
-        };
+        let watch = Watch { pids: Some(vec![std::process::id()]), kernel_stacks: true };
         until(|| {
             let pass = source.read(&watch).unwrap();
             let settled = self.tids.iter().all(|&(tid, does)| {
@@ -164,21 +142,14 @@ impl Drop for Threads {
         self.stop.store(true, Ordering::Relaxed);
         // SAFETY: the word is valid for the call.
         unsafe {
-            libc::syscall(
-                libc::SYS_futex,
-                self.word.as_ptr(),
-                libc::FUTEX_WAKE,
-                i32::MAX,
-            );
+            libc::syscall(libc::SYS_futex, self.word.as_ptr(), libc::FUTEX_WAKE, i32::MAX);
         }
     }
 }
 
 /// Whether a thread is in the system call that it is meant to block in.
 fn is_inside(task: Option<&Task>, does: Does) -> bool {
-    let syscall = task
-        .and_then(|task| task.registers)
-        .and_then(|registers| registers.syscall);
+    let syscall = task.and_then(|task| task.registers).and_then(|registers| registers.syscall);
     let wanted = match does {
         Does::Futex(_) => libc::SYS_futex,
         Does::Sleep => libc::SYS_clock_nanosleep,
@@ -196,13 +167,7 @@ fn futex_wait(word: &AtomicU32, value: u32) {
     let no_timeout = std::ptr::null::<libc::timespec>();
     // SAFETY: the word is valid for the call.
     unsafe {
-        libc::syscall(
-            libc::SYS_futex,
-            word.as_ptr(),
-            libc::FUTEX_WAIT,
-            value,
-            no_timeout,
-        );
+        libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, value, no_timeout);
     }
 }
 
@@ -234,19 +199,10 @@ fn known_threads_are_seen() {
         for &(tid, does) in &threads.tids {
             let task = find(&pass, tid).unwrap();
             let context = format!("{} {does:?}: {task:?}", source.name());
-            assert_eq!(
-                (task.pid, task.ppid),
-                (own, std::os::unix::process::parent_id())
-            );
+            assert_eq!((task.pid, task.ppid), (own, std::os::unix::process::parent_id()));
             assert!(!task.kernel_thread && !task.compat, "{context}");
-            assert!(
-                task.start_boottime_ns >= task.leader_start_boottime_ns,
-                "{context}"
-            );
-            assert!(
-                task.seen >= pass.began && task.seen <= pass.ended,
-                "{context}"
-            );
+            assert!(task.start_boottime_ns >= task.leader_start_boottime_ns, "{context}");
+            assert!(task.seen >= pass.began && task.seen <= pass.ended, "{context}");
             let args = task.registers.map(|registers| registers.args);
             match does {
                 Does::Futex(_) => {
@@ -279,29 +235,15 @@ fn rungs_agree() {
     for &(tid, does) in threads.tids.iter().filter(|(_, does)| *does != Does::Spin) {
         let (a, b) = (find(&a, tid).unwrap(), find(&b, tid).unwrap());
         let context = format!("{does:?}: {a:?} {b:?}");
-        assert_eq!(
-            (a.ns_pid, a.ns_tid, a.pid_ns),
-            (b.ns_pid, b.ns_tid, b.pid_ns),
-            "{context}"
-        );
-        assert_eq!(
-            (&a.name, a.flags, a.state),
-            (&b.name, b.flags, b.state),
-            "{context}"
-        );
+        assert_eq!((a.ns_pid, a.ns_tid, a.pid_ns), (b.ns_pid, b.ns_tid, b.pid_ns), "{context}");
+        assert_eq!((&a.name, a.flags, a.state), (&b.name, b.flags, b.state), "{context}");
         if b.cgroup_id.is_some() {
             assert_eq!(a.cgroup_id, b.cgroup_id, "{context}");
         }
         let (ra, rb) = (a.registers.unwrap(), b.registers.unwrap());
-        assert_eq!(
-            (ra.ip, ra.sp, ra.syscall, ra.args),
-            (rb.ip, rb.sp, rb.syscall, rb.args)
-        );
+        assert_eq!((ra.ip, ra.sp, ra.syscall, ra.args), (rb.ip, rb.sp, rb.syscall, rb.args));
         let tick = 10_000_000;
-        assert!(
-            a.start_boottime_ns.abs_diff(b.start_boottime_ns) <= tick,
-            "{context}"
-        );
+        assert!(a.start_boottime_ns.abs_diff(b.start_boottime_ns) <= tick, "{context}");
     }
 }
 
@@ -346,9 +288,8 @@ fn a_stay_ends_with_a_run() {
             let stayed = before.same_wait(after);
             assert_eq!(stayed, does != Does::Spin, "{} {does:?}", source.name());
         }
-        let &(tid, _) = (threads.tids.iter())
-            .find(|(_, does)| matches!(does, Does::Futex(_)))
-            .unwrap();
+        let &(tid, _) =
+            (threads.tids.iter()).find(|(_, does)| matches!(does, Does::Futex(_))).unwrap();
         // SAFETY: the word is valid for the call. The waiter finds its value and waits again.
         unsafe { libc::syscall(libc::SYS_futex, threads.word.as_ptr(), libc::FUTEX_WAKE, 1) };
         until(|| {
@@ -374,21 +315,14 @@ fn shared_memory_is_seen() {
     let child = unsafe {
         libc::clone(
             wait_for_a_signal,
-            stack
-                .as_mut_ptr()
-                .add(stack.len())
-                .map_addr(|address| address & !15)
-                .cast(),
+            stack.as_mut_ptr().add(stack.len()).map_addr(|address| address & !15).cast(),
             libc::CLONE_VM | libc::SIGCHLD,
             std::ptr::null_mut(),
         )
     };
     assert!(child > 0);
     let own = std::process::id();
-    let watch = Watch {
-        pids: Some(vec![own]),
-        kernel_stacks: false,
-    };
+    let watch = Watch { pids: Some(vec![own]), kernel_stacks: false };
     let pass = source.read(&watch);
     // SAFETY: the child of above, reaped here and nowhere else.
     unsafe {
@@ -409,10 +343,7 @@ fn filters_hold() {
     for mut source in rungs() {
         let own = std::process::id();
         let mut read = |pids: Option<Vec<u32>>| {
-            let watch = Watch {
-                pids,
-                kernel_stacks: false,
-            };
+            let watch = Watch { pids, kernel_stacks: false };
             source.read(&watch).unwrap().tasks
         };
         let mine = read(Some(vec![own]));

@@ -169,11 +169,7 @@ mod tests {
     use super::*;
 
     fn reading(calibration: Option<Calibration>) -> Reading {
-        Reading {
-            calibration,
-            fair: true,
-            key: RandomState::new(),
-        }
+        Reading { calibration, fair: true, key: RandomState::new() }
     }
 
     /// A thread blocked at 5 s, seen at 9 s, which ran for 1 s before it blocked.
@@ -225,23 +221,15 @@ mod tests {
     #[test]
     fn nothing_known_is_said_so() {
         // Check that without calibration, accounting or a wait only the birth is known.
-        let unknown = TaskSince::Unknown {
-            born: Ns(600_000_000),
-        };
+        let unknown = TaskSince::Unknown { born: Ns(600_000_000) };
         let suspended = 400_000_000;
         assert_eq!(reading(None).task(&blocked(), suspended).since, unknown);
         let mut record = blocked();
         record.has &= !HAS_SCHED;
-        assert_eq!(
-            reading(same_clock()).task(&record, suspended).since,
-            unknown
-        );
+        assert_eq!(reading(same_clock()).task(&record, suspended).since, unknown);
         record = blocked();
         record.state = 0;
-        assert_eq!(
-            reading(same_clock()).task(&record, suspended).since,
-            unknown
-        );
+        assert_eq!(reading(same_clock()).task(&record, suspended).since, unknown);
     }
 
     #[test]
@@ -268,10 +256,7 @@ mod tests {
             *value = index as u64;
         }
         let registers = registers(&regs);
-        assert_eq!(
-            (registers.ip, registers.sp, registers.bp),
-            (16, 19, Some(4))
-        );
+        assert_eq!((registers.ip, registers.sp, registers.bp), (16, 19, Some(4)));
         assert_eq!(registers.args, [14, 13, 12, 7, 9, 8]);
         assert_eq!(registers.syscall, Some(15));
         regs[15] = u64::MAX;

@@ -9,12 +9,8 @@ use super::Ability;
 const INITIAL_PID_NS: &str = "pid:[4026531836]";
 
 /// Capabilities by number (include/uapi/linux/capability.h).
-const NEEDED: [(u32, &str); 4] = [
-    (19, "CAP_SYS_PTRACE"),
-    (21, "CAP_SYS_ADMIN"),
-    (38, "CAP_PERFMON"),
-    (39, "CAP_BPF"),
-];
+const NEEDED: [(u32, &str); 4] =
+    [(19, "CAP_SYS_PTRACE"), (21, "CAP_SYS_ADMIN"), (38, "CAP_PERFMON"), (39, "CAP_BPF")];
 
 pub(super) fn kernel_release() -> String {
     read("/proc/sys/kernel/osrelease").unwrap_or_else(|_| "unknown".to_owned())
@@ -41,9 +37,7 @@ pub(super) fn lockdown() -> Ability {
 
 pub(super) fn capabilities() -> Ability {
     let effective = read("/proc/self/status").ok().and_then(|status| {
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("CapEff:"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
         u64::from_str_radix(line.trim(), 16).ok()
     });
     let missing: Option<Vec<&str>> = effective.map(|held| {
@@ -112,9 +106,7 @@ pub(super) fn map_files() -> Ability {
 }
 
 fn first_map_file() -> io::Result<()> {
-    let entry = fs::read_dir("/proc/self/map_files")?
-        .next()
-        .ok_or(io::ErrorKind::NotFound)??;
+    let entry = fs::read_dir("/proc/self/map_files")?.next().ok_or(io::ErrorKind::NotFound)??;
     fs::File::open(entry.path()).map(drop)
 }
 
@@ -141,13 +133,9 @@ pub(super) fn ptrace_scope() -> Ability {
 
 pub(super) fn hidepid() -> Ability {
     let option = read("/proc/self/mounts").ok().map(|mounts| {
-        let line = mounts
-            .lines()
-            .find(|line| line.split(' ').nth(1) == Some("/proc"));
+        let line = mounts.lines().find(|line| line.split(' ').nth(1) == Some("/proc"));
         let options = line.and_then(|line| line.split(' ').nth(3)).unwrap_or("");
-        let hide = options
-            .split(',')
-            .find_map(|option| option.strip_prefix("hidepid="));
+        let hide = options.split(',').find_map(|option| option.strip_prefix("hidepid="));
         hide.unwrap_or("0").to_owned()
     });
     Ability {

@@ -47,9 +47,7 @@ pub(super) fn iter_task() -> Ability {
 }
 
 pub(super) fn fentry() -> Ability {
-    let tried = load(bpf_attach_type::BPF_TRACE_FENTRY, |btf| {
-        btf.function(TRACED)
-    });
+    let tried = load(bpf_attach_type::BPF_TRACE_FENTRY, |btf| btf.function(TRACED));
     Ability {
         name: "fentry",
         works: Some(tried.is_ok()),
@@ -61,9 +59,7 @@ pub(super) fn fentry() -> Ability {
 }
 
 pub(super) fn tp_btf() -> Ability {
-    let tried = load(bpf_attach_type::BPF_TRACE_RAW_TP, |btf| {
-        btf.typedef(TRACEPOINT)
-    });
+    let tried = load(bpf_attach_type::BPF_TRACE_RAW_TP, |btf| btf.typedef(TRACEPOINT));
     Ability {
         name: "tp_btf",
         works: Some(tried.is_ok()),
