@@ -75,6 +75,10 @@ fn entry(snapshot: &Snapshot, object: &Object, count: u64, several: bool) -> Obj
             ObjectKind::Pipe | ObjectKind::Socket | ObjectKind::Epoll | ObjectKind::File => {
                 format!("fd {}", object.address)
             }
+            ObjectKind::Child => match object.address {
+                0 => "any".to_owned(),
+                pid => pid.to_string(),
+            },
             _ => format!("{:#x}", object.address),
         },
         count,
