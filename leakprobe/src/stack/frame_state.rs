@@ -52,6 +52,17 @@ pub(super) struct State {
     r11: Value,
     /// The flags come from comparing rsp with r11.
     compared: bool,
+    /// rsp modulo 16 at the calls on the way here, counted from where the walk began.
+    calls: Calls,
+}
+
+/// The stack's alignment at calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Calls {
+    None,
+    At(i64),
+    /// Not the same at each: no compiler makes such code.
+    Differ,
 }
 
 impl State {
@@ -64,6 +75,18 @@ impl State {
             saved: Value::Unknown,
             r11: Value::Unknown,
             compared: false,
+            calls: Calls::None,
+        }
+    }
+
+    /// Whether the calls on the way were made as they have to be if the return address lies at
+    /// `origin's rsp + to_return`: rsp is a multiple of 16 there (System V ABI, 3.2.2), so that the return
+    /// address lies 8 above one.
+    pub fn calls_allow(self, to_return: i64) -> bool {
+        match self.calls {
+            Calls::None => true,
+            Calls::At(at) => to_return.wrapping_sub(at).rem_euclid(16) == 8,
+            Calls::Differ => false,
         }
     }
 
@@ -76,6 +99,10 @@ impl State {
             saved: self.saved.merge(other.saved),
             r11: self.r11.merge(other.r11),
             compared: self.compared && other.compared,
+            calls: match self.calls == other.calls {
+                true => self.calls,
+                false => Calls::None,
+            },
         }
     }
 
@@ -94,6 +121,16 @@ impl State {
         if matches!(instruction.flow_control(), FlowControl::Call | FlowControl::IndirectCall) {
             self.r11 = Value::Unknown;
             self.compared = false;
+            if let (true, Value::Address(Origin::Rsp, at)) =
+                (instruction.mnemonic() == Mnemonic::Call, self.sp)
+            {
+                let at = Calls::At(at.rem_euclid(16));
+                self.calls = match self.calls {
+                    Calls::None => at,
+                    before if before == at => at,
+                    _ => Calls::Differ,
+                };
+            }
             return self;
         }
         let before = self;

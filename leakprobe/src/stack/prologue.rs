@@ -10,6 +10,7 @@ use iced_x86::{
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::call_site::{Call, preceded_by_call};
 use super::frame_state::{Origin, State, Value};
 
 /// Most instructions that are decoded for one answer.
@@ -108,7 +109,13 @@ pub(super) fn explore(code: &[u8], start: u64, pc: u64) -> Result<FrameLayout, N
             Function { code: code.get(..end).unwrap_or(code), start, steps: &mut steps };
         let found = function.follow(start, pc).and_then(|found| {
             let state = found.at.ok_or(NoLayout::Unreached)?;
-            layout_from_entry(state).ok_or(NoLayout::Unclear)
+            let layout = layout_from_entry(state).ok_or(NoLayout::Unclear)?;
+            // A function that calls has moved rsp, by 8 at least to align it: `start` is none's begin.
+            let unmoved = layout.base == Base::StackPointer && layout.to_return_address == 0;
+            match unmoved && called_before(code, start, pc) {
+                true => Err(NoLayout::Unclear),
+                false => Ok(layout),
+            }
         });
         failure = match found {
             Ok(layout) => return Ok(layout),
@@ -121,13 +128,23 @@ pub(super) fn explore(code: &[u8], start: u64, pc: u64) -> Result<FrameLayout, N
     to_return(code, start, pc).ok_or(failure)
 }
 
+fn called_before(code: &[u8], start: u64, pc: u64) -> bool {
+    let at = usize::try_from(pc.saturating_sub(start)).ok();
+    let before = at.and_then(|at| code.get(..at)).unwrap_or(&[]);
+    !before.ends_with(&SYSCALL) && preceded_by_call(before, pc) != Call::None
+}
+
 /// The frame at `pc` from the ways on to the function's returns.
 fn to_return(code: &[u8], start: u64, pc: u64) -> Option<FrameLayout> {
     let mut steps = MAX_STEPS;
-    let before = usize::try_from(pc.checked_sub(start)?).ok().and_then(|at| code.get(..at))?;
-    let least = match before.ends_with(&SYSCALL) {
-        true => 0,
-        false => 8,
+    let before = usize::try_from(pc.checked_sub(start)?)
+        .ok()
+        .and_then(|at| code.get(..at))?;
+    // Elsewhere the code that follows need not belong to the same function.
+    let called = match (before.ends_with(&SYSCALL), preceded_by_call(before, pc)) {
+        (true, _) => false,
+        (false, Call::Direct(_) | Call::Indirect) => true,
+        (false, Call::None) => return None,
     };
     for beyond in RETURN_WINDOWS {
         let end = pc.saturating_sub(start).saturating_add(beyond);
@@ -135,8 +152,10 @@ fn to_return(code: &[u8], start: u64, pc: u64) -> Option<FrameLayout> {
         let mut function =
             Function { code: code.get(..end).unwrap_or(code), start, steps: &mut steps };
         let found = function.follow(pc, pc).ok()?;
-        let mut layouts =
-            found.returns.into_iter().filter_map(|state| layout_at_return(state, least));
+        let mut layouts = found
+            .returns
+            .into_iter()
+            .filter_map(|state| layout_at_return(state, called));
         if let Some(layout) = layouts.next() {
             return layouts.all(|other| other == layout).then_some(layout);
         }
@@ -175,6 +194,21 @@ impl Function<'_> {
         let mut decoder = Decoder::with_ip(64, bytes, at, DecoderOptions::NONE);
         let instruction = decoder.decode();
         (!instruction.is_invalid()).then_some(instruction)
+    }
+
+    /// Whether the function seems to end at an address: what follows is filled up with nops to a
+    /// multiple of 16, or marked as an entry.
+    fn ends_at(&self, mut at: u64) -> bool {
+        let mut filled = false;
+        while let Some(instruction) = self.decode(at) {
+            match instruction.mnemonic() {
+                Mnemonic::Nop => filled = true,
+                Mnemonic::Endbr64 => return true,
+                _ => return filled && at.is_multiple_of(16),
+            }
+            at = instruction.next_ip();
+        }
+        false
     }
 
     /// Follows every way from `origin`, and looks what is known at `pc`.
@@ -216,6 +250,9 @@ impl Function<'_> {
                 FlowControl::Call | FlowControl::IndirectCall => {
                     let state = here.state.after(&instruction, &mut info);
                     let after_call = Some(at);
+                    if origin != self.start && self.ends_at(next) {
+                        continue;
+                    }
                     if !never_return.contains(&at) {
                         ways = [Some((next, Reached { state, after_call })), None];
                     } else if next == pc {
@@ -307,7 +344,7 @@ fn layout_from_entry(state: State) -> Option<FrameLayout> {
 }
 
 /// From what is known at a return: there rsp points to the return address.
-fn layout_at_return(state: State, least: i64) -> Option<FrameLayout> {
+fn layout_at_return(state: State, called: bool) -> Option<FrameLayout> {
     let Value::Address(origin, to_return_address) = state.sp else {
         return None;
     };
@@ -315,10 +352,10 @@ fn layout_at_return(state: State, least: i64) -> Option<FrameLayout> {
         Origin::Rsp => Base::StackPointer,
         Origin::Rbp => Base::FramePointer,
     };
-    // Smaller ones come from ways that run on into the next function, after a call that does not
-    // return: a function that calls has moved rsp, by 8 modulo 16 (System V ABI, 3.2.2).
-    let calls = least == 8;
-    if !(least..=MAX_FRAME).contains(&to_return_address) || calls && to_return_address % 16 != 8 {
+    // What doesn't fit comes from ways that run on into the next function, after a call that does
+    // not return.
+    let fits = (!called || to_return_address % 16 == 8) && state.calls_allow(to_return_address);
+    if !(0..=MAX_FRAME).contains(&to_return_address) || !fits {
         return None;
     }
     let caller_fp = match state.bp {
