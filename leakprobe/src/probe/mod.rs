@@ -9,4 +9,4 @@ mod task;
 pub use task::{Registers, Task, TaskSince, TaskState};
 
 mod features;
-pub use features::{Feature, Features, features};
+pub use features::{Ability, Features, features};
