@@ -381,7 +381,7 @@ fn doctor() {
     let answer: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
     assert_eq!(answer["schema"], "leakprobe.doctor/1");
     for row in answer["abilities"].as_array().expect("abilities") {
-        let missing = row["available"] == false;
+        let missing = row["works"] != true;
         let silent = row["remedy"].as_str().is_none_or(str::is_empty);
         assert!(!(missing && silent), "what to do about it? {row}");
     }

@@ -1,54 +1,52 @@
 //! What this machine allows, what is lost without it, and what to do.
 
 use super::{exit::Failure, stdout::Stdout};
-use crate::probe::{self, Ability, Features};
+use crate::probe::{self, Ability};
 
-/// Prints what is there and what isn't.
+/// Prints what is there and what isn't: for people, or as JSON.
 pub fn doctor(json: bool) -> Result<(), Failure> {
     let features = probe::features();
-    let text = if json { document(&features)? } else { table(&features) };
+    let abilities: Vec<&Ability> = features.all().into_iter().collect();
+    let text = if json {
+        let document = serde_json::json!({
+            "schema": "leakprobe.doctor/1",
+            "tool": concat!("leakprobe ", env!("CARGO_PKG_VERSION")),
+            "kernel": features.kernel,
+            "abilities": abilities,
+        });
+        serde_json::to_string_pretty(&document).map_err(Failure::internal)? + "\n"
+    } else {
+        format!("kernel {}\n\n{}", features.kernel, table(&abilities))
+    };
     Stdout::default().say(&text).map_err(Failure::usage)
 }
 
-fn document(features: &Features) -> Result<String, Failure> {
-    let document = serde_json::json!({
-        "schema": "leakprobe.doctor/1",
-        "tool": concat!("leakprobe ", env!("CARGO_PKG_VERSION")),
-        "kernel": features.kernel,
-        "abilities": features.all(),
-    });
-    serde_json::to_string_pretty(&document).map(|text| text + "\n").map_err(Failure::internal)
-}
-
-fn table(features: &Features) -> String {
-    let mut text = format!("kernel {}\n\n", features.kernel);
-    for ability in features.all() {
-        text += &row(ability);
-    }
-    let missing = features.all().iter().filter(|ability| ability.works != Some(true)).count();
-    text += &match missing {
-        0 => "\neverything that leakprobe can use is here\n".to_owned(),
-        1 => "\n1 thing is missing; leakprobe works without it, with the loss said above\n"
-            .to_owned(),
-        n => format!(
-            "\n{n} things are missing; leakprobe works without them, with the losses said above\n"
-        ),
-    };
-    text
-}
-
-fn row(ability: &Ability) -> String {
-    let answer = match ability.works {
-        Some(true) => "yes",
-        Some(false) => "no",
-        None => "?",
-    };
-    let mut text = format!("{answer:<4} {}: {}\n", ability.name, ability.found);
-    if ability.works != Some(true) {
-        for (label, what) in [("lost", ability.lost), ("do", ability.remedy)] {
-            text += &format!("     {label:<5} {what}\n");
+/// One line each, and below those that are missing what that means.
+fn table(abilities: &[&Ability]) -> String {
+    let width = abilities.iter().map(|a| a.name.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for ability in abilities {
+        let answer = match ability.works {
+            Some(true) => "yes",
+            Some(false) => "no",
+            None => "?",
+        };
+        let Ability { name, found, .. } = ability;
+        text += &format!("{answer:<3}  {name:<width$}  {found}\n");
+        if ability.works != Some(true) {
+            text += &format!("       without it: {}\n", ability.lost);
+            text += &format!("       what to do: {}\n", ability.remedy);
         }
     }
+    let missing = (abilities.iter()).filter(|ability| ability.works != Some(true)).count();
+    text += &match missing {
+        0 => "\nAll that leakprobe can use is here.\n".to_owned(),
+        n => format!(
+            "\n{n} of {} missing or unknown. leakprobe works without, and each report ends with what \
+             it could not see.\n",
+            abilities.len()
+        ),
+    };
     text
 }
 
@@ -56,19 +54,31 @@ fn row(ability: &Ability) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn only_what_is_missing_says_what_to_do() {
-        // Check the row of each answer.
-        let ability = |works| Ability {
-            name: "BTF",
+    fn ability(works: Option<bool>) -> Ability {
+        Ability {
+            name: "task iterator",
             works,
-            found: "read".into(),
-            lost: "names",
-            remedy: "build it",
-        };
-        assert_eq!(row(&ability(Some(true))), "yes  BTF: read\n");
-        let no = "no   BTF: read\n     lost  names\n     do    build it\n";
-        assert_eq!(row(&ability(Some(false))), no);
-        assert!(row(&ability(None)).starts_with("?    BTF"));
+            found: "tried".to_owned(),
+            lost: "exact ages",
+            remedy: "run as root",
+        }
+    }
+
+    #[test]
+    fn says_what_to_do_only_where_needed() {
+        // Check that what is missing or unknown says what is lost and what to do, and the rest doesn't.
+        let (here, missing, unknown) = (ability(Some(true)), ability(Some(false)), ability(None));
+        let all_here = table(&[&here]);
+        assert!(all_here.starts_with("yes  task iterator  tried\n"));
+        assert!(!all_here.contains("run as root"));
+        assert!(all_here.contains("All that"));
+        for (ability, answer) in [(missing, "no "), (unknown, "?  ")] {
+            let text = table(&[&here, &ability]);
+            let below = format!(
+                "{answer}  task iterator  tried\n       without it: exact ages\n       what to do: run as root\n"
+            );
+            assert!(text.contains(&below), "{text}");
+            assert!(text.contains("1 of 2 missing"));
+        }
     }
 }

@@ -137,9 +137,7 @@ fn called_before(code: &[u8], start: u64, pc: u64) -> bool {
 /// The frame at `pc` from the ways on to the function's returns.
 fn to_return(code: &[u8], start: u64, pc: u64) -> Option<FrameLayout> {
     let mut steps = MAX_STEPS;
-    let before = usize::try_from(pc.checked_sub(start)?)
-        .ok()
-        .and_then(|at| code.get(..at))?;
+    let before = usize::try_from(pc.checked_sub(start)?).ok().and_then(|at| code.get(..at))?;
     // Elsewhere the code that follows need not belong to the same function.
     let called = match (before.ends_with(&SYSCALL), preceded_by_call(before, pc)) {
         (true, _) => false,
@@ -152,10 +150,8 @@ fn to_return(code: &[u8], start: u64, pc: u64) -> Option<FrameLayout> {
         let mut function =
             Function { code: code.get(..end).unwrap_or(code), start, steps: &mut steps };
         let found = function.follow(pc, pc).ok()?;
-        let mut layouts = found
-            .returns
-            .into_iter()
-            .filter_map(|state| layout_at_return(state, called));
+        let mut layouts =
+            found.returns.into_iter().filter_map(|state| layout_at_return(state, called));
         if let Some(layout) = layouts.next() {
             return layouts.all(|other| other == layout).then_some(layout);
         }
