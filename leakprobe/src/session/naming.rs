@@ -10,15 +10,19 @@ use crate::{
     stack::{Named, Names, Symbolizer},
 };
 
+/// Files that are kept open for naming; beyond, all are let go and those in use opened anew.
+const MAX_FILES: usize = 512;
+
 /// Names addresses by the files behind the modules.
 pub struct LiveNames {
     symbolizer: Symbolizer,
+    files: usize,
 }
 
 impl LiveNames {
     /// Without files yet.
     pub fn new() -> LiveNames {
-        LiveNames { symbolizer: Symbolizer::new() }
+        LiveNames { symbolizer: Symbolizer::new(), files: 0 }
     }
 
     /// Resolves every frame of a snapshot in one go.
@@ -30,6 +34,9 @@ impl LiveNames {
             {
                 list.push(*offset);
             }
+        }
+        if self.files > MAX_FILES {
+            *self = LiveNames::new();
         }
         let mut wanted = Vec::new();
         for (module, mut offsets) in snapshot.modules.iter().zip(offsets) {
@@ -49,6 +56,7 @@ impl LiveNames {
         let Some(Ok(elf)) = file.file().map(std::fs::File::try_clone) else { return };
         let debug = file.debug_file().map(|debug| debug.path().to_owned());
         self.symbolizer.add(module.clone(), elf, debug);
+        self.files += 1;
     }
 
     /// What could not be named and why, for people.

@@ -53,7 +53,7 @@ pub struct Observer {
     abandoned: FxHashSet<ProcessKey>,
     /// Stacks of waits that still last, by thread and stay.
     stacks: FxHashMap<ThreadKey, (u64, Arc<RawStack>)>,
-    /// Opened files of all modules seen, for naming at the end.
+    /// Opened files of the newest snapshot's modules, for naming.
     pub files: FxHashMap<Module, Arc<ModuleFile>>,
 }
 
@@ -265,9 +265,7 @@ impl Observer {
         }
         self.stacks = stacks;
         self.watched.retain(|key, _| index.contains_key(key));
-        for (module, file) in std::mem::take(&mut assembly.files) {
-            self.files.entry(module).or_insert(file);
-        }
+        self.files = std::mem::take(&mut assembly.files);
         let (rows, mut objects, stacks, modules) = assembly.finish();
         let proofs = self.prove(&pass.tasks, &processes, &mut objects, end);
         Snapshot {

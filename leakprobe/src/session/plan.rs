@@ -37,6 +37,6 @@ pub struct Plan {
     pub record: Option<PathBuf>,
     /// Let the BPF side log (`-v`).
     pub verbose: bool,
-    /// Worst verdict that does not fail the run: exit code 1 from this one on.
+    /// Exit code 1 from this verdict on.
     pub fail_on: Option<Verdict>,
 }

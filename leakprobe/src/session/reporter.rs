@@ -30,7 +30,7 @@ impl Reporter {
     /// For this plan; `notes` are said in every report's health.
     pub fn new(plan: &Plan, notes: Vec<String>) -> Reporter {
         Reporter {
-            track: Track::new(),
+            track: Track::new(plan.min_wait),
             thresholds: Thresholds { min_wait: plan.min_wait, older: plan.older },
             options: ReportOptions { all_waiters: plan.all_waiters, min_wait: plan.min_wait },
             live: LiveNames::new(),

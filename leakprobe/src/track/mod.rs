@@ -7,6 +7,8 @@
 mod place;
 mod since;
 
+use std::time::Duration;
+
 use rustc_hash::FxHashMap;
 
 use crate::snapshot::{Ns, Row, Snapshot, WaiterKind};
@@ -36,6 +38,8 @@ struct Known {
     at_place: Ns,
     /// How many snapshots in a row saw this very wait.
     sightings: u32,
+    /// How long the present wait had lasted when it was last seen, at least.
+    lasted_ns: u64,
 }
 
 /// A row of the newest snapshot with its history.
@@ -53,8 +57,10 @@ pub struct Tracked {
 }
 
 /// The history of a run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Track {
+    /// Waits that lasted for less than this are not counted when they end.
+    min_wait_ns: u64,
     known: FxHashMap<WaiterKey, Known>,
     newest: Option<Snapshot>,
     began: Option<Ns>,
@@ -63,9 +69,16 @@ pub struct Track {
 }
 
 impl Track {
-    /// An empty history.
-    pub fn new() -> Self {
-        Self::default()
+    /// An empty history. Shorter waits than `min_wait` are not counted when they end.
+    pub fn new(min_wait: Duration) -> Self {
+        Track {
+            min_wait_ns: u64::try_from(min_wait.as_nanos()).unwrap_or(u64::MAX),
+            known: FxHashMap::default(),
+            newest: None,
+            began: None,
+            snapshots: 0,
+            ended_waits: 0,
+        }
     }
 
     /// Takes the next snapshot. Snapshots come in the order in which they were read.
@@ -74,19 +87,22 @@ impl Track {
         self.snapshots += 1;
         let mut known = FxHashMap::default();
         known.reserve(snapshot.rows.len());
-        let mut continued = 0;
         for row in &snapshot.rows {
             let Some(key) = key_of(&snapshot, row) else {
                 continue;
             };
             let place = Place::of(&snapshot, row);
             let before = self.known.get(&key);
-            if before.is_some_and(|b| b.token == row.stay.token) {
-                continued += 1;
+            let now = follow(before, row, place);
+            if let Some(before) = self.known.remove(&key)
+                && before.token != now.token
+            {
+                self.ended_waits += u64::from(before.lasted_ns >= self.min_wait_ns);
             }
-            known.insert(key, follow(before, row, place));
+            known.insert(key, now);
         }
-        self.ended_waits += self.known.len().saturating_sub(continued) as u64;
+        let vanished = self.known.values().filter(|k| k.lasted_ns >= self.min_wait_ns);
+        self.ended_waits += vanished.count() as u64;
         self.known = known;
         self.newest = Some(snapshot);
     }
@@ -127,7 +143,7 @@ impl Track {
         self.snapshots
     }
 
-    /// How many waits that an earlier snapshot saw had ended by the next one.
+    /// How many waits that an earlier snapshot saw, and that had lasted, had ended by the next one.
     pub fn ended_waits(&self) -> u64 {
         self.ended_waits
     }
@@ -152,14 +168,17 @@ fn follow(before: Option<&Known>, row: &Row, place: Place) -> Known {
         since: row.since,
         at_place: row.since.latest.min(row.seen),
         sightings: 1,
+        lasted_ns: row.seen.0.saturating_sub(row.since.latest.0),
     };
     let Some(before) = before else { return fresh };
     // A certain token that has not moved says that the waiter is still where it was, even if its
     // stack could be read only one of the two times.
     let same_wait = before.token == row.stay.token && (row.stay.certain || before.place == place);
     if same_wait {
+        let since = narrow(before.since, row.since);
         Known {
-            since: narrow(before.since, row.since),
+            since,
+            lasted_ns: row.seen.0.saturating_sub(since.latest.0),
             at_place: before.at_place.min(fresh.at_place),
             sightings: before.sightings.saturating_add(1),
             ..fresh

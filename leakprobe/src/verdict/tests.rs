@@ -91,7 +91,7 @@ fn snapshot(waits: &[(u64, u64, Option<bool>)]) -> Snapshot {
 }
 
 fn judged(snapshot: Snapshot, older: Option<Duration>) -> Judgement {
-    let mut track = Track::new();
+    let mut track = Track::new(Duration::from_secs(1));
     track.add(snapshot);
     judge(&track, &Thresholds { min_wait: Duration::from_secs(1), older })
 }
@@ -191,12 +191,13 @@ fn short_waits_are_left_out_unless_they_come_back_to_the_same_place() {
         s
     };
     let thresholds = Thresholds { min_wait: Duration::from_secs(1), older: None };
-    let mut track = Track::new();
+    let mut track = Track::new(Duration::from_secs(1));
     track.add(short(100, 1));
     assert!(judge(&track, &thresholds).rows.is_empty());
     track.add(short(102, 2));
     let judgement = judge(&track, &thresholds);
     assert_eq!(judgement.rows[0].age_ns.0, 500_000_000);
     assert_eq!(judgement.rows[0].at_site_ns, 2_500_000_000);
-    assert_eq!(judgement.finished, 1);
+    // A wait of half a second is none whose end is worth telling.
+    assert_eq!(judgement.finished, 0);
 }

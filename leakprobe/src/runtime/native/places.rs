@@ -49,6 +49,9 @@ pub struct Places {
 /// between.
 const SEARCH_DEPTH: usize = 16;
 
+/// Files whose places are kept.
+const MAX_FILES: usize = 4_096;
+
 impl Places {
     fn find(file: &ModuleFile) -> Places {
         let mut functions: Vec<(Range<u64>, Place)> = Vec::new();
@@ -83,7 +86,11 @@ impl PlaceCache {
             return known.clone();
         }
         let found = Arc::new(Places::find(file));
-        lock().insert(file.module().clone(), found.clone());
+        let mut cache = lock();
+        if cache.len() >= MAX_FILES {
+            cache.clear();
+        }
+        cache.insert(file.module().clone(), found.clone());
         found
     }
 
