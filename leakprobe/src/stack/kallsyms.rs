@@ -145,4 +145,18 @@ ffffffff81000200 D some_data\nffffffff81000180 t do_wait\tnot\x07ok\nffffffffc00
         assert!(matches!(Kallsyms::read(zeros.as_bytes()), Err(KallsymsError::Hidden)));
         assert!(matches!(Kallsyms::read(&b""[..]), Err(KallsymsError::Unreadable(_))));
     }
+
+    /// Check how long this machine's list takes.
+    #[test]
+    #[ignore = "a measurement"]
+    fn measure() {
+        let began = std::time::Instant::now();
+        let kernel = Kallsyms::load().unwrap();
+        let bytes = kernel.names.len() + kernel.functions.len() * size_of::<Function>();
+        eprintln!(
+            "{:?}, {} functions, {bytes} bytes",
+            began.elapsed(),
+            kernel.functions.len()
+        );
+    }
 }
