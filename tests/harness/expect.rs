@@ -85,6 +85,7 @@ const MUSL: &[Expectation] = &[
         &["pthread_join", "pthread_timedjoin_np"],
         &["thread"],
     ),
+    row("epoll", &["epoll_wait", "epoll_pwait"], &["epoll"]),
 ];
 
 /// The expectation of a role.
