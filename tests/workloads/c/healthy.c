@@ -208,6 +208,12 @@ static int listening_socket(void)
     return fd;
 }
 
+#ifdef __GLIBC__
+#define EPOLL_CALL SYS_epoll_wait
+#else
+#define EPOLL_CALL SYS_epoll_pwait /* musl 1.2: src/linux/epoll.c */
+#endif
+
 static void start_server(void)
 {
     struct epoll_event event = {.events = EPOLLIN};
@@ -217,7 +223,7 @@ static void start_server(void)
     if (epoll_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listener, &event) != 0)
         die("epoll: %s", strerror(errno));
     start_thread(server_thread,
-                 expect_wait(&(struct wait){.role = "epoll", .call = SYS_epoll_wait,
+                 expect_wait(&(struct wait){.role = "epoll", .call = EPOLL_CALL,
                                             .fd = epoll_fd,
                                             .stack = "wait_for_events,server_thread"}));
     start_thread(accept_thread,
