@@ -48,31 +48,11 @@ const TABLE: &[Expectation] = &[
 /// src/thread/pthread_mutex_lock.c, pthread_cond_wait.c, pthread_join.c), so that only the latter
 /// need stand on the stack.
 const MUSL: &[Expectation] = &[
-    row(
-        "mutex",
-        &["pthread_mutex_lock", "pthread_mutex_timedlock"],
-        &["mutex"],
-    ),
-    row(
-        "orphan",
-        &["pthread_mutex_lock", "pthread_mutex_timedlock"],
-        &["mutex"],
-    ),
-    row(
-        "abba",
-        &["pthread_mutex_lock", "pthread_mutex_timedlock"],
-        &["mutex"],
-    ),
-    row(
-        "cond",
-        &["pthread_cond_wait", "pthread_cond_timedwait"],
-        &["condvar"],
-    ),
-    row(
-        "join",
-        &["pthread_join", "pthread_timedjoin_np"],
-        &["thread"],
-    ),
+    row("mutex", &["pthread_mutex_lock", "pthread_mutex_timedlock"], &["mutex"]),
+    row("orphan", &["pthread_mutex_lock", "pthread_mutex_timedlock"], &["mutex"]),
+    row("abba", &["pthread_mutex_lock", "pthread_mutex_timedlock"], &["mutex"]),
+    row("cond", &["pthread_cond_wait", "pthread_cond_timedwait"], &["condvar"]),
+    row("join", &["pthread_join", "pthread_timedjoin_np"], &["thread"]),
     row("epoll", &["epoll_wait", "epoll_pwait"], &["epoll"]),
 ];
 

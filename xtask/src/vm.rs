@@ -17,12 +17,7 @@ pub fn run(kernel: &str, files: &[PathBuf], timeout: u64, command: &[String]) ->
         let name = file.file_name().with_context(|| format!("{} is no file", file.display()))?;
         guest_files.push(GuestFile::program(file, format!("/bin/{}", name.to_string_lossy())));
     }
-    let outcome = boot(
-        kernel,
-        &guest_files,
-        &command.join(" "),
-        Duration::from_secs(timeout),
-    )?;
+    let outcome = boot(kernel, &guest_files, &command.join(" "), Duration::from_secs(timeout))?;
     std::io::stdout().write_all(outcome.console.as_bytes())?;
 
     let folder = target_dir().join("vm");

@@ -217,7 +217,11 @@ impl Observer {
         process.perf_map = looked.perf_map.or(process.perf_map.take());
         for (task, stack, why) in looked.waits {
             match still.get(&task.tid) {
-                Some(later) if task.same_wait(later) => process.waits.push((task, stack, why)),
+                // The same wait, seen once more: what the later pass says of it is as good, and its
+                // clock may be better known.
+                Some(later) if task.same_wait(later) => {
+                    process.waits.push(((*later).clone(), stack, why));
+                }
                 Some(later) => again.push((*later).clone()),
                 None => {}
             }

@@ -98,14 +98,7 @@ pub(super) fn preference(name: &str, local: bool, weak: bool) -> impl Ord + use<
     };
     // glibc's names for its own calls (include/libc-symbols.h).
     let internal = name.starts_with("__GI_");
-    (
-        local,
-        internal,
-        underscores,
-        weak,
-        name.len(),
-        name.to_owned(),
-    )
+    (local, internal, underscores, weak, name.len(), name.to_owned())
 }
 
 /// Text of bounded length without control characters. Writing more than fits is an error, which stops
@@ -193,10 +186,8 @@ mod tests {
         let read =
             [("__GI___libc_read", true, false), ("__read", false, false), ("read", false, true)];
         assert_eq!(best(&read), Some("read"));
-        let local = [
-            ("____strtof_l_internal", true, false),
-            ("__GI_____strtof_l_internal", true, false),
-        ];
+        let local =
+            [("____strtof_l_internal", true, false), ("__GI_____strtof_l_internal", true, false)];
         assert_eq!(best(&local), Some("____strtof_l_internal"));
         let wait = [
             ("___pthread_cond_wait", true, false),

@@ -153,10 +153,6 @@ ffffffff81000200 D some_data\nffffffff81000180 t do_wait\tnot\x07ok\nffffffffc00
         let began = std::time::Instant::now();
         let kernel = Kallsyms::load().unwrap();
         let bytes = kernel.names.len() + kernel.functions.len() * size_of::<Function>();
-        eprintln!(
-            "{:?}, {} functions, {bytes} bytes",
-            began.elapsed(),
-            kernel.functions.len()
-        );
+        eprintln!("{:?}, {} functions, {bytes} bytes", began.elapsed(), kernel.functions.len());
     }
 }

@@ -300,11 +300,7 @@ fn no_time_for_debug_information() {
     symbolizer.resolve_all(&[(module.clone(), vec![outer])]);
     let names = symbolizer.in_module(&module, outer);
     assert_eq!((names[0].function.as_str(), names[0].line), ("outer", None));
-    assert!(
-        symbolizer.notes()[0].contains("too long"),
-        "{:?}",
-        symbolizer.notes()
-    );
+    assert!(symbolizer.notes()[0].contains("too long"), "{:?}", symbolizer.notes());
 }
 
 /// Check that something that is no regular file is refused instead of waited for.
@@ -317,11 +313,7 @@ fn special_files_are_refused() {
     run("mkfifo", &[fifo.to_str().unwrap()]);
     let (mut symbolizer, module) = added(&program, Some(fifo));
     assert_inlines(&mut symbolizer, &module, outer);
-    assert!(
-        symbolizer.notes()[0].contains("not a regular file"),
-        "{:?}",
-        symbolizer.notes()
-    );
+    assert!(symbolizer.notes()[0].contains("not a regular file"), "{:?}", symbolizer.notes());
 }
 
 /// Check that a compressed section that claims another size than it has is not used.
@@ -346,11 +338,7 @@ fn lying_compressed_sections_are_not_used() {
     std::fs::write(&lying, bytes).unwrap();
     let (mut symbolizer, module) = added(&lying, None);
     assert_eq!(symbolizer.in_module(&module, outer)[0].function, "outer");
-    assert!(
-        symbolizer.notes()[0].contains("too large"),
-        "{:?}",
-        symbolizer.notes()
-    );
+    assert!(symbolizer.notes()[0].contains("too large"), "{:?}", symbolizer.notes());
 }
 
 proptest::proptest! {

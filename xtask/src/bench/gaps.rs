@@ -35,11 +35,7 @@ struct Mode {
 
 impl Mode {
     fn new(name: &'static str) -> Self {
-        Mode {
-            name,
-            windows: Vec::new(),
-            cpu: Vec::new(),
-        }
+        Mode { name, windows: Vec::new(), cpu: Vec::new() }
     }
 
     fn row(&self, markdown: &mut String) {
@@ -57,11 +53,7 @@ impl Mode {
             middle(|g| g.p999_us),
             self.windows.iter().map(|g| g.over_2ms).sum::<u64>(),
             largest(largest_ms.iter().copied()),
-            largest_ms
-                .iter()
-                .map(|gap| format!("{gap:.1}"))
-                .collect::<Vec<_>>()
-                .join(" "),
+            largest_ms.iter().map(|gap| format!("{gap:.1}")).collect::<Vec<_>>().join(" "),
         );
     }
 }
@@ -118,10 +110,7 @@ pub fn measure(leakprobe: &Path, many: &mut Running, quick: bool) -> Result<Find
     for mode in [&quiet, &burning, &watched] {
         mode.row(&mut markdown);
     }
-    Ok(Findings {
-        markdown,
-        missed: Vec::new(),
-    })
+    Ok(Findings { markdown, missed: Vec::new() })
 }
 
 /// Forgets all gaps so far.

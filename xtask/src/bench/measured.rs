@@ -29,9 +29,7 @@ pub struct Measured {
 /// It can't be started, fails, or takes longer than `limit`.
 pub fn measure(command: &mut Command, limit: Duration) -> Result<Measured> {
     let file = tempfile::NamedTempFile::new()?;
-    command
-        .stdin(Stdio::null())
-        .stdout(File::create(file.path())?);
+    command.stdin(Stdio::null()).stdout(File::create(file.path())?);
     let started = Instant::now();
     let mut child = command
         .spawn()
@@ -86,10 +84,7 @@ mod tests {
     #[test]
     fn a_command_is_measured() -> Result<()> {
         let mut command = Command::new("sh");
-        command.args([
-            "-c",
-            "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo $i",
-        ]);
+        command.args(["-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo $i"]);
         let measured = measure(&mut command, Duration::from_secs(60))?;
         assert_eq!(measured.stdout, "20000\n");
         assert!(measured.cpu > Duration::ZERO && measured.peak_rss > 100_000);

@@ -85,35 +85,23 @@ fn row(markdown: &mut String, name: &str, runs: &[Measured]) -> f64 {
 /// A report is only full if every thread is in it, over all of its stacks, by name.
 fn check_report(json: &str) -> Result<()> {
     let report: serde_json::Value = serde_json::from_str(json).context("leakprobe's report")?;
-    let sites = report["sites"]
-        .as_array()
-        .context("the report has no sites")?;
+    let sites = report["sites"].as_array().context("the report has no sites")?;
     let waiters: u64 = sites.iter().filter_map(|s| s["count"].as_u64()).sum();
-    ensure!(
-        waiters >= 10_000,
-        "the report has {waiters} of 10,000 waiters"
-    );
+    ensure!(waiters >= 10_000, "the report has {waiters} of 10,000 waiters");
     let leaves: HashSet<&str> = sites
         .iter()
         .flat_map(|site| site["stack"].as_array().into_iter().flatten())
         .filter_map(|frame| frame["function"].as_str())
         .filter(|name| name.starts_with("leaf_"))
         .collect();
-    ensure!(
-        leaves.len() == 250,
-        "the report names {} of 250 stacks",
-        leaves.len()
-    );
+    ensure!(leaves.len() == 250, "the report names {} of 250 stacks", leaves.len());
     Ok(())
 }
 
 /// So is eu-stack's.
 fn check_stacks(text: &str) -> Result<()> {
     let threads = text.lines().filter(|line| line.starts_with("TID ")).count();
-    ensure!(
-        threads >= 10_000,
-        "eu-stack printed {threads} of 10,000 threads"
-    );
+    ensure!(threads >= 10_000, "eu-stack printed {threads} of 10,000 threads");
     Ok(())
 }
 

@@ -59,11 +59,7 @@ impl Apt {
             .collect();
         fs::write(folder.join("sources.list"), list)?;
         fs::write(folder.join("apt.conf"), configuration(&folder))?;
-        Ok(Apt {
-            folder,
-            codename,
-            updated: Cell::new(false),
-        })
+        Ok(Apt { folder, codename, updated: Cell::new(false) })
     }
 
     /// Installs packages, as root or by sudo.
@@ -134,9 +130,7 @@ impl Apt {
 
     fn apt(&self, program: &str) -> Command {
         let mut command = Command::new(program);
-        command
-            .env("APT_CONFIG", self.configuration())
-            .env("DEBIAN_FRONTEND", "noninteractive");
+        command.env("APT_CONFIG", self.configuration()).env("DEBIAN_FRONTEND", "noninteractive");
         command
     }
 

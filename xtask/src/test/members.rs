@@ -40,10 +40,7 @@ pub fn read() -> Result<Members> {
     let metadata = output(&mut cargo(&["metadata", "--no-deps", "--format-version=1"]))?;
     let metadata: Metadata =
         serde_json::from_str(&metadata).context("`cargo metadata` wrote something unknown")?;
-    let mut members = Members {
-        units: Vec::new(),
-        targets: Vec::new(),
-    };
+    let mut members = Members { units: Vec::new(), targets: Vec::new() };
     for package in metadata.packages {
         match package.name.as_str() {
             FOR_BPF => {}

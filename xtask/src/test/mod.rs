@@ -56,18 +56,10 @@ pub fn run() -> Result<()> {
     done.push(check("static binary", || dist::run().map(drop)));
 
     let members = members::read()?;
-    let units: Vec<String> = members
-        .units
-        .iter()
-        .map(|name| format!("--package={name}"))
-        .collect();
+    let units: Vec<String> = members.units.iter().map(|name| format!("--package={name}")).collect();
     let units: Vec<&str> = units.iter().map(String::as_str).collect();
     done.push(tests("unit tests", &units, left()));
-    done.push(tests(
-        "harness tests",
-        &[&format!("--package={}", members::TESTS), "--lib"],
-        left(),
-    ));
+    done.push(tests("harness tests", &[&format!("--package={}", members::TESTS), "--lib"], left()));
     for target in &members.targets {
         done.push(tests(
             &format!("{target} tests"),
@@ -119,30 +111,19 @@ fn tests(name: &str, args: &[&str], left: Duration) -> Done {
     if tally.is_empty() {
         tally.fail(&format!("{name}: there were none"));
     }
-    Done {
-        name: name.to_owned(),
-        took: began.elapsed(),
-        tally,
-    }
+    Done { name: name.to_owned(), took: began.elapsed(), tally }
 }
 
 /// Where tests find what was built and unpacked for them.
 fn test_environment() -> Vec<(&'static str, OsString)> {
     let mut environment = vec![
-        (
-            "LEAKPROBE_BIN",
-            target_dir().join("release/leakprobe").into(),
-        ),
-        (
-            "LEAKPROBE_STATIC",
-            target_dir().join("dist/leakprobe").into(),
-        ),
+        ("LEAKPROBE_BIN", target_dir().join("release/leakprobe").into()),
+        ("LEAKPROBE_STATIC", target_dir().join("dist/leakprobe").into()),
     ];
     let path = env::var_os("PATH").unwrap_or_default();
     if let Ok(server) = setup::server_folder() {
-        let folders = env::split_paths(&path)
-            .chain(["/usr/sbin".into(), server])
-            .collect::<Vec<_>>();
+        let folders =
+            env::split_paths(&path).chain(["/usr/sbin".into(), server]).collect::<Vec<_>>();
         if let Ok(path) = env::join_paths(folders) {
             environment.push(("PATH", path));
         }
