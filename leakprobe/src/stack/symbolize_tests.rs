@@ -369,6 +369,24 @@ fn no_time_for_debug_information() {
     );
 }
 
+/// Check that a file that shrinks between two look-ups costs lines and nothing else.
+#[test]
+fn shrunk_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = compile(directory.path(), "inlines.c", INLINES, "cc", &["-O2", "-g"]);
+    let outer = address_of(&program, |name| name == "outer");
+    let (mut symbolizer, module) = added(&program, None);
+    assert_inlines(&mut symbolizer, &module, outer);
+    let file = OpenOptions::new().write(true).open(&program).unwrap();
+    file.set_len(1000).unwrap();
+    assert_eq!(symbolizer.in_module(&module, outer + 64), []);
+    assert!(
+        symbolizer.notes()[0].contains("overwritten"),
+        "{:?}",
+        symbolizer.notes()
+    );
+}
+
 /// Check that something that is no regular file is refused instead of waited for.
 #[test]
 fn special_files_are_refused() {
