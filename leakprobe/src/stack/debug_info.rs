@@ -8,6 +8,7 @@
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::Once;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Instant;
 
@@ -22,6 +23,10 @@ use super::function_name::{clean, printable};
 
 /// Stack of the thread that reads debug information: blazesym recurses for each level of inlining.
 const STACK_BYTES: usize = 64 << 20;
+
+const THREAD: &str = "debug-info";
+
+static QUIET: Once = Once::new();
 
 /// Most inlined functions shown for one address.
 const MAX_INLINED: usize = 64;
@@ -54,10 +59,11 @@ pub(super) struct DebugInfo {
 impl DebugInfo {
     /// Starts the thread.
     pub fn start() -> std::io::Result<Self> {
+        QUIET.call_once(quiet);
         let (requests, inbox) = channel();
         let (outbox, answers) = channel();
         std::thread::Builder::new()
-            .name("debug-info".into())
+            .name(THREAD.into())
             .stack_size(STACK_BYTES)
             .spawn(move || serve(&inbox, &outbox))?;
         Ok(Self { requests, answers })
@@ -95,6 +101,18 @@ pub(super) enum Failure {
     File(String),
     /// The thread did not answer in time or is gone.
     Stuck,
+}
+
+/// A panic of the thread is about a malformed file (blazesym 0.2.7 has some, for example on a line
+/// table that names a file it doesn't have) and becomes a note: its message and backtrace are no use
+/// to anybody.
+fn quiet() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if std::thread::current().name() != Some(THREAD) {
+            before(info);
+        }
+    }));
 }
 
 fn serve(inbox: &Receiver<Lookup>, outbox: &Sender<Result<Vec<Frames>, String>>) {
