@@ -8,6 +8,7 @@
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::Once;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Instant;
 
@@ -22,6 +23,10 @@ use super::function_name::{clean, printable};
 
 /// Stack of the thread that reads debug information: blazesym recurses for each level of inlining.
 const STACK_BYTES: usize = 64 << 20;
+
+const THREAD: &str = "debug-info";
+
+static QUIET: Once = Once::new();
 
 /// Most inlined functions shown for one address.
 const MAX_INLINED: usize = 64;
@@ -54,10 +59,11 @@ pub(super) struct DebugInfo {
 impl DebugInfo {
     /// Starts the thread.
     pub fn start() -> std::io::Result<Self> {
+        QUIET.call_once(quiet);
         let (requests, inbox) = channel();
         let (outbox, answers) = channel();
         std::thread::Builder::new()
-            .name("debug-info".into())
+            .name(THREAD.into())
             .stack_size(STACK_BYTES)
             .spawn(move || serve(&inbox, &outbox))?;
         Ok(Self { requests, answers })
@@ -93,15 +99,27 @@ pub(super) enum Failure {
     Stuck,
 }
 
+/// A panic of the thread is about a malformed file (blazesym 0.2.7 has some, for example on a line
+/// table that names a file it doesn't have) and becomes a note: its message and backtrace are no use
+/// to anybody.
+fn quiet() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if std::thread::current().name() != Some(THREAD) {
+            before(info);
+        }
+    }));
+}
+
 fn serve(inbox: &Receiver<Lookup>, outbox: &Sender<Result<Vec<Frames>, String>>) {
-    let mut open = FxHashMap::<PathBuf, Symbolizer>::default();
+    let mut open = FxHashMap::<PathBuf, Opened>::default();
     while let Ok(lookup) = inbox.recv() {
-        let symbolizer = open.remove(&lookup.file);
+        let opened = open.remove(&lookup.file);
         // blazesym's caches may be half-built after a panic: they are dropped with the closure.
         let answer = catch_unwind(AssertUnwindSafe(move || {
-            let symbolizer = symbolizer.map_or_else(|| checked(&lookup), Ok)?;
-            let frames = find(&symbolizer, &lookup)?;
-            let keep = (!lookup.last).then_some((lookup.file, symbolizer));
+            let opened = opened.map_or_else(|| Opened::checked(&lookup), Ok)?;
+            let frames = opened.find(&lookup)?;
+            let keep = (!lookup.last).then_some((lookup.file, opened));
             Ok((frames, keep))
         }));
         let answer = match answer {
@@ -118,11 +136,38 @@ fn serve(inbox: &Receiver<Lookup>, outbox: &Sender<Result<Vec<Frames>, String>>)
     }
 }
 
-fn checked(lookup: &Lookup) -> Result<Symbolizer, String> {
-    let file = File::open(&lookup.file).map_err(|error| error.to_string())?;
-    let sections = Sections::read(&file).map_err(|error| error.to_string())?;
-    debug_file::check(&file, &sections)?;
-    Ok(symbolizer())
+/// A file that was found fit to be read.
+struct Opened {
+    file: File,
+    length: u64,
+    symbolizer: Symbolizer,
+}
+
+impl Opened {
+    fn checked(lookup: &Lookup) -> Result<Self, String> {
+        let text = |error: std::io::Error| error.to_string();
+        let file = File::open(&lookup.file).map_err(text)?;
+        let sections = Sections::read(&file).map_err(text)?;
+        debug_file::check(&file, &sections)?;
+        Ok(Self {
+            length: file.metadata().map_err(text)?.len(),
+            file,
+            symbolizer: symbolizer(),
+        })
+    }
+
+    fn find(&self, lookup: &Lookup) -> Result<Vec<Frames>, String> {
+        // blazesym maps the file: reading beyond its new end would end leakprobe (SIGBUS).
+        let length = self.file.metadata().map(|meta| meta.len());
+        if length.ok() != Some(self.length) {
+            return Err("it is being overwritten".to_owned());
+        }
+        let source = Source::Elf(Elf::new(&lookup.file));
+        let found = (self.symbolizer)
+            .symbolize(&source, Input::VirtOffset(&lookup.addresses))
+            .map_err(|error| error.to_string())?;
+        Ok(found.into_iter().map(frames).collect())
+    }
 }
 
 fn symbolizer() -> Symbolizer {
@@ -135,14 +180,6 @@ fn symbolizer() -> Symbolizer {
         // No search for other files: what is to be read was given.
         .set_debug_dirs(Some(std::iter::empty::<PathBuf>()))
         .build()
-}
-
-fn find(symbolizer: &Symbolizer, lookup: &Lookup) -> Result<Vec<Frames>, String> {
-    let source = Source::Elf(Elf::new(&lookup.file));
-    let found = symbolizer
-        .symbolize(&source, Input::VirtOffset(&lookup.addresses))
-        .map_err(|error| error.to_string())?;
-    Ok(found.into_iter().map(frames).collect())
 }
 
 fn frames(symbolized: Symbolized<'_>) -> Frames {

@@ -49,10 +49,10 @@ impl PerfMap {
     /// `None` where there is none, or where it belongs neither to the process's user nor to root:
     /// anybody may write to /tmp.
     pub fn load(pid: u32, ns_pid: u32) -> Option<Self> {
-        let process = std::fs::metadata(format!("/proc/{pid}")).ok()?;
+        let user = effective_uid(pid)?;
         let file = open_in_root(pid, &format!("tmp/perf-{ns_pid}.map")).ok()?;
         let map = file.metadata().ok()?;
-        let trusted = map.uid() == 0 || map.uid() == process.uid();
+        let trusted = map.uid() == 0 || map.uid() == user;
         if !map.is_file() || !trusted {
             return None;
         }
@@ -116,6 +116,14 @@ impl PerfMap {
     }
 }
 
+/// The user that a process acts as. (/proc/PID itself belongs to root where the process may not be
+/// dumped.)
+fn effective_uid(pid: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    ids.split_whitespace().nth(1)?.parse().ok()
+}
+
 /// Opens a file below a process's root directory as the process itself would find it: links are
 /// followed within that root, never out of it.
 fn open_in_root(pid: u32, path: &str) -> io::Result<File> {
@@ -166,13 +174,17 @@ mod tests {
         assert_eq!(map.lookup(0x8010), None);
     }
 
-    /// Check that a process's own map is found, and a link out of /tmp is followed within its root.
+    /// Check that a process's own map is found, and none where there is none or it is another user's.
     #[test]
     fn own_map_is_found() {
         let pid = std::process::id();
         let path = format!("/tmp/perf-{pid}.map");
         std::fs::write(&path, "1000 10 jitted\n").unwrap();
         let map = PerfMap::load(pid, pid);
+        // Only root can give a file away; without it this part has nothing to check.
+        if std::os::unix::fs::chown(&path, Some(65_534), None).is_ok() {
+            assert!(PerfMap::load(pid, pid).is_none());
+        }
         std::fs::remove_file(&path).unwrap();
         assert_eq!(map.unwrap().lookup(0x1008), Some("jitted"));
         assert!(PerfMap::load(pid, pid).is_none());

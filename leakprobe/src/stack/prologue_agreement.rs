@@ -212,6 +212,9 @@ fn compare_ways(path: &Path) -> ([usize; 4], Vec<String>) {
             counts[0] += 1;
             counts[1] += usize::from(begin.is_some());
             counts[2] += usize::from(ahead.is_some());
+            if ahead.is_none() && std::env::var_os("LEAKPROBE_SHOW").is_some() {
+                eprintln!("  nothing ahead: {pc:#x} in {:?}", symbol.name());
+            }
             if let (Some(begin), Some(ahead)) = (begin, ahead) {
                 counts[3] += 1;
                 if (begin.base, begin.to_return_address) != (ahead.base, ahead.to_return_address) {
