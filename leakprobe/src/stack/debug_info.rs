@@ -149,11 +149,7 @@ impl Opened {
         let file = File::open(&lookup.file).map_err(text)?;
         let sections = Sections::read(&file).map_err(text)?;
         debug_file::check(&file, &sections)?;
-        Ok(Self {
-            length: file.metadata().map_err(text)?.len(),
-            file,
-            symbolizer: symbolizer(),
-        })
+        Ok(Self { length: file.metadata().map_err(text)?.len(), file, symbolizer: symbolizer() })
     }
 
     fn find(&self, lookup: &Lookup) -> Result<Vec<Frames>, String> {

@@ -22,11 +22,8 @@ fn damaged_files_are_survived() {
             }
         }
         std::fs::write(&damaged, &bytes).unwrap();
-        let module = Module {
-            path: damaged.to_str().unwrap().into(),
-            build_id: None,
-            deleted: false,
-        };
+        let module =
+            Module { path: damaged.to_str().unwrap().into(), build_id: None, deleted: false };
         let mut symbolizer = Symbolizer::new();
         symbolizer.add(module.clone(), File::open(&damaged).unwrap(), None);
         symbolizer.resolve_all(&[(module, (outer..outer + 64).collect())]);
@@ -48,11 +45,7 @@ fn no_time_for_debug_information() {
     symbolizer.resolve_all(&[(module.clone(), vec![outer])]);
     let names = symbolizer.in_module(&module, outer);
     assert_eq!((names[0].function.as_str(), names[0].line), ("outer", None));
-    assert!(
-        symbolizer.notes()[0].contains("too long"),
-        "{:?}",
-        symbolizer.notes()
-    );
+    assert!(symbolizer.notes()[0].contains("too long"), "{:?}", symbolizer.notes());
 }
 
 /// Check that a file that shrinks between two look-ups costs lines and nothing else.
@@ -66,11 +59,7 @@ fn shrunk_file() {
     let file = OpenOptions::new().write(true).open(&program).unwrap();
     file.set_len(1000).unwrap();
     assert_eq!(symbolizer.in_module(&module, outer + 64), []);
-    assert!(
-        symbolizer.notes()[0].contains("overwritten"),
-        "{:?}",
-        symbolizer.notes()
-    );
+    assert!(symbolizer.notes()[0].contains("overwritten"), "{:?}", symbolizer.notes());
 }
 
 /// Check that something that is no regular file is refused instead of waited for.
@@ -83,11 +72,7 @@ fn special_files_are_refused() {
     run("mkfifo", &[fifo.to_str().unwrap()]);
     let (mut symbolizer, module) = added(&program, Some(fifo));
     assert_inlines(&mut symbolizer, &module, outer);
-    assert!(
-        symbolizer.notes()[0].contains("not a regular file"),
-        "{:?}",
-        symbolizer.notes()
-    );
+    assert!(symbolizer.notes()[0].contains("not a regular file"), "{:?}", symbolizer.notes());
 }
 
 /// Check that a compressed section that claims another size than it has is not used.
@@ -112,11 +97,7 @@ fn lying_compressed_sections_are_not_used() {
     std::fs::write(&lying, bytes).unwrap();
     let (mut symbolizer, module) = added(&lying, None);
     assert_eq!(symbolizer.in_module(&module, outer)[0].function, "outer");
-    assert!(
-        symbolizer.notes()[0].contains("too large"),
-        "{:?}",
-        symbolizer.notes()
-    );
+    assert!(symbolizer.notes()[0].contains("too large"), "{:?}", symbolizer.notes());
 }
 
 proptest::proptest! {

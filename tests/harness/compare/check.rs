@@ -110,6 +110,10 @@ impl Check<'_> {
             return self.wrong.push(format!("no such role: {}", self.wait.role));
         };
         let reason = self.site.reason.as_str();
+        // Rust's primitives have no structure that could be told without a name.
+        if !self.sight.names && self.wait.role.starts_with("rust_") && reason == "futex" {
+            return;
+        }
         if reason.is_empty() || !expected.reasons.is_empty() && !expected.reasons.contains(&reason)
         {
             self.wrong.push(format!("its reason is {reason:?}, not {:?}", expected.reasons));

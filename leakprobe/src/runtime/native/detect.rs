@@ -85,7 +85,9 @@ impl Native {
             let name = file.module().file_name();
             name.starts_with("libc.") || name.starts_with("libc-") || name.starts_with("ld-musl-")
         };
-        let candidates = files().filter(is_libc).chain(files().take(1));
+        // A static program is the only file that it has mapped; the vdso is no file.
+        let program = files().filter(|file| file.file().is_some()).take(1);
+        let candidates = files().filter(is_libc).chain(program);
         let mut known = candidates.map(|file| places.of(file).libc);
         let libc = known.find(|libc| *libc != Libc::Unknown).unwrap_or(Libc::Unknown);
         Native { libc, places }

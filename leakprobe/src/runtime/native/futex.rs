@@ -9,6 +9,7 @@ use super::{
     rust_std::Primitive,
 };
 use crate::{
+    probe::Task,
     runtime::{Found, Look, Wait, Why},
     snapshot::{Object, ObjectKind, Owner, Timeout},
 };
@@ -83,7 +84,7 @@ pub fn explain(native: &Native, look: &Look, wait: &Wait, args: [u64; 6]) -> Why
         return Why::new(reason, futex.until).on(thread);
     }
     match place(native, wait) {
-        Some(place) => at_place(native, look, &futex, place),
+        Some(place) => at_place(native, look, &futex, place, wait.task),
         None => unknown(look, &futex),
     }
 }
@@ -99,7 +100,7 @@ fn place(native: &Native, wait: &Wait) -> Option<Place> {
     Some(places.find(is_channel).unwrap_or(innermost))
 }
 
-fn at_place(native: &Native, look: &Look, futex: &FutexWait, place: Place) -> Why {
+fn at_place(native: &Native, look: &Look, futex: &FutexWait, place: Place, task: &Task) -> Why {
     let timed = futex.timed();
     let pick = |plain: &'static str, with_timeout: &'static str| {
         Why::new(if timed { with_timeout } else { plain }, futex.until)
@@ -113,7 +114,8 @@ fn at_place(native: &Native, look: &Look, futex: &FutexWait, place: Place) -> Wh
         Place::CondWait => {
             pick("pthread_cond_wait", "pthread_cond_timedwait").on(match native.libc {
                 Libc::Glibc(minor) => glibc::condvar(look, futex, minor),
-                _ => plain(ObjectKind::Condvar),
+                Libc::Musl => musl::condvar(look, futex, task),
+                Libc::Unknown => plain(ObjectKind::Condvar),
             })
         }
         Place::RwlockRead => pick("pthread_rwlock_rdlock", "pthread_rwlock_timedrdlock")

@@ -9,6 +9,7 @@ use super::{
     places::Place,
 };
 use crate::{
+    probe::Task,
     runtime::{Found, Look},
     snapshot::{ObjectKind, Owner, Terms},
 };
@@ -22,6 +23,17 @@ const MUTEX_LOCK: u64 = 4;
 const NORMAL_HELD: u32 = 16;
 /// Tid in `_m_lock` of the other types.
 const TID_MASK: u32 = 0x3fff_ffff;
+/// `_c_seq`, `_c_head` and `_c_tail` in `pthread_cond_t`, whose first word is `_c_shared`.
+const COND_SEQ: u64 = 8;
+const COND_HEAD: u64 = 8;
+const COND_TAIL: u64 = 40;
+/// `next` and `state` in a waiter's node, whose first word is `prev`.
+const NODE_NEXT: u64 = 8;
+const NODE_STATE: u64 = 16;
+/// The last state of a node.
+const NODE_LEAVING: u32 = 2;
+/// Words of the innermost stack that are looked through for a condition variable.
+const SEARCHED_WORDS: u64 = 64;
 /// `detach_state` in `struct pthread`, on which a join waits.
 const PTHREAD_DETACH_STATE: u64 = 56;
 /// `tid` in `struct pthread`, whose first member points to itself.
@@ -63,6 +75,53 @@ pub fn owner(look: &Look, mutex: u64) -> Owner {
             terms: Terms::Hint { why: "musl: other threads can unlock it in practice".into() },
         },
     }
+}
+
+/// The condition variable behind a wait.
+///
+/// A private one is no futex: each waiter waits on the `barrier` of a node on its own stack, and the
+/// nodes hang in a list from the condition variable (src/thread/pthread_cond_timedwait.c). Its
+/// address is still in a register or on the stack of `pthread_cond_timedwait`; what is found there
+/// is believed only if it is the head of such a list.
+pub fn condvar(look: &Look, futex: &FutexWait, task: &Task) -> Found {
+    let mut found = word(look, futex, ObjectKind::Condvar);
+    // A shared one waits on its own sequence number, without the private flag.
+    let address = if futex.private {
+        candidates(look, task).into_iter().find(|address| is_condvar(look, *address))
+    } else {
+        Some(futex.word.wrapping_sub(COND_SEQ))
+    };
+    if let Some(address) = address {
+        found.address = address;
+    }
+    found
+}
+
+/// What callee-saved registers and the innermost stack hold.
+fn candidates(look: &Look, task: &Task) -> Vec<u64> {
+    let Some(registers) = task.registers else { return Vec::new() };
+    // r15, r14, r13, r12, bp and bx come first in `struct pt_regs`.
+    let saved = registers.all.iter().flat_map(|all| all.iter().take(6).copied());
+    let stack = (0..SEARCHED_WORDS).filter_map(|i| look.u64(registers.sp.wrapping_add(i * 8)));
+    let mut words: Vec<u64> = saved.chain(stack).collect();
+    words.retain(|word| word % 8 == 0 && look.target.maps().find(*word).is_some());
+    words
+}
+
+/// Whether this is a private condition variable with waiters: `_c_shared` is 0, no node comes
+/// before its head nor after its tail, and both wait.
+fn is_condvar(look: &Look, address: u64) -> bool {
+    let read = |at: u64, offset: u64| look.u64(at.wrapping_add(offset));
+    let (Some(0), Some(head), Some(tail)) =
+        (read(address, 0), read(address, COND_HEAD), read(address, COND_TAIL))
+    else {
+        return false;
+    };
+    let waits = |node: u64| {
+        let state = look.u32(node.wrapping_add(NODE_STATE));
+        node != 0 && node % 8 == 0 && state.is_some_and(|state| state <= NODE_LEAVING)
+    };
+    waits(head) && waits(tail) && read(head, 0) == Some(0) && read(tail, NODE_NEXT) == Some(0)
 }
 
 /// The thread that is being joined: the futex word is its `detach_state`.
