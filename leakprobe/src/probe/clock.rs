@@ -62,6 +62,9 @@ const NAP_NS: u64 = 20_000;
 /// The bounds are good enough below this; the age is promised to a millisecond.
 const GOOD_NS: i64 = 200_000;
 
+/// The longest tick that kernels are built with (100 Hz).
+const TICK_NS: i64 = 10_000_000;
+
 impl Wakeup {
     /// Sleeps for a moment on the calling thread.
     pub(super) fn nap() -> Wakeup {
@@ -133,17 +136,22 @@ impl Calibrator {
         self.used > 1 && self.most.saturating_sub(self.least) < GOOD_NS
     }
 
-    /// The result; `None` if no wake-up was usable, or they contradict each other (clocks that
-    /// differ from CPU to CPU).
+    /// The result; `None` if no wake-up was usable, or they contradict each other by more than a
+    /// tick.
+    ///
+    /// Where the CPU's time stamps are not stable the scheduler's clock differs from CPU to CPU, by
+    /// up to a tick (kernel/sched/clock.c): then the bounds cross, and the truth is between them.
     pub(super) fn finish(&self) -> Option<Calibration> {
-        if self.used == 0 || self.least == i64::MIN || self.least > self.most {
+        let (least, most) = (self.least.min(self.most), self.least.max(self.most));
+        let crossed = self.least > self.most;
+        if self.used == 0 || crossed && most.saturating_sub(least) > TICK_NS {
             return None;
         }
         let at = read(libc::CLOCK_MONOTONIC);
         let drift = at.abs_diff(read(libc::CLOCK_MONOTONIC_RAW));
         Some(Calibration {
-            least: self.least,
-            most: self.most,
+            least,
+            most,
             at,
             drift_ppm: drift.saturating_mul(1_000_000).div_ceil(at.max(1)),
         })
@@ -211,7 +219,7 @@ mod tests {
         // Check that clocks that contradict each other, or nothing observed, are no calibration.
         assert_eq!(Calibrator::new().finish(), None);
         let mut calibrator = Calibrator::new();
-        for arrival in [1_000, 9_000_000] {
+        for arrival in [1_000, 19_000_000] {
             let wakeup = Wakeup {
                 due: 10_000_000,
                 awake: 10_001_000,
@@ -220,6 +228,22 @@ mod tests {
             calibrator.observe(wakeup, arrival, 1);
         }
         assert_eq!(calibrator.finish(), None);
+    }
+
+    #[test]
+    fn clocks_may_differ_by_a_tick() {
+        // Check that wake-ups on CPUs whose clocks differ by a tick widen the bounds.
+        let mut calibrator = Calibrator::new();
+        for arrival in [10_000_000, 14_000_000] {
+            let wakeup = Wakeup {
+                due: 9_999_000,
+                awake: 10_001_000,
+                switches: 1,
+            };
+            calibrator.observe(wakeup, arrival, 1);
+        }
+        let calibration = calibrator.finish().unwrap();
+        assert_eq!((calibration.least, calibration.most), (-3_999_000, -1_000));
     }
 
     #[test]
