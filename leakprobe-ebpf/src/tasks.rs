@@ -10,7 +10,8 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::{debug, trace};
 use leakprobe_common::{
-    FILTER_WATCHED, Filter, HAS_FAIR, HAS_KERNEL_STACK, HAS_REGS, HAS_SCHED, TaskRecord,
+    FILTER_LEADERS, FILTER_NONE, FILTER_READER, Filter, HAS_FAIR, HAS_KERNEL_STACK, HAS_REGS,
+    HAS_SCHED, TaskRecord,
 };
 
 use crate::{
@@ -24,6 +25,10 @@ const PF_KTHREAD: u32 = 0x0020_0000;
 const PF_IO_WORKER: u32 = 0x0000_0010;
 /// First priority of the fair scheduler (include/linux/sched/prio.h).
 const MAX_RT_PRIO: u32 = 100;
+
+/// What a program returns to have the kernel hand out what was written so far, and come back with
+/// the same task at the next read (bpf_seq_read, kernel/bpf/bpf_iter.c).
+const END_READ: i32 = 1;
 
 /// `struct bpf_iter_meta` (include/linux/bpf.h).
 #[repr(C)]
@@ -65,7 +70,12 @@ extern "C" fn tasks(context: &Context) -> i32 {
     };
     // SAFETY: this CPU's scratch record; nothing else uses it while the program runs.
     let record = unsafe { &mut *record };
-    if fill(context, filter, meta.seq_num, record).is_none() {
+    if filter.mode == FILTER_READER {
+        if meta.seq_num > 0 {
+            return END_READ;
+        }
+        reader(record);
+    } else if fill(context, filter, meta.seq_num, record).is_none() {
         return 0;
     }
     // SAFETY: `seq` is the file that is being read, the record is valid for its size. If the file's
@@ -93,11 +103,16 @@ fn fill(context: &Context, filter: &Filter, seq_num: u64, record: &mut TaskRecor
     } else {
         task.at().read(offset!(task_mm))
     };
-    if filter.mode == FILTER_WATCHED && !is_watched(record.pid, record.mm) {
+    let leader = task.at().follow(offset!(task_group_leader))?;
+    let wanted = match filter.mode {
+        FILTER_NONE => true,
+        FILTER_LEADERS => leader.0 == context.task.cast() && is_watched(record.pid, 0),
+        _ => is_watched(record.pid, record.mm),
+    };
+    if !wanted {
         return None;
     }
 
-    let leader = task.at().follow(offset!(task_group_leader))?;
     let (Some(leader_pid), Some(pid)) = (Pid::of(leader), Pid::of(task.at())) else {
         trace!(context, "a task of {} was released meanwhile", record.pid);
         return None;
@@ -130,6 +145,20 @@ fn fill(context: &Context, filter: &Filter, seq_num: u64, record: &mut TaskRecor
         record.state = 0;
     }
     Some(())
+}
+
+/// What the kernel accounts about the task that reads the file.
+#[inline(always)]
+fn reader(record: &mut TaskRecord) {
+    // SAFETY: no arguments.
+    let reader = At(unsafe { bpf_get_current_task() } as *const u8);
+    record.nvcsw = reader.read(offset!(task_nvcsw));
+    record.nivcsw = reader.read(offset!(task_nivcsw));
+    record.last_arrival_ns = reader.read(offset!(task_last_arrival));
+    record.has = match record.last_arrival_ns {
+        0 => 0,
+        _ => HAS_SCHED,
+    };
 }
 
 /// Level of the PID namespace whose ids the reader knows. Looked up once in a pass.

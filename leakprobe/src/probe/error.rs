@@ -68,7 +68,7 @@ impl ProbeError {
                 log::debug!("{what}: {io_error}: {verifier_log}");
                 format!("{io_error}; -v shows what the verifier said")
             }
-            _ => format!("{error:#}"),
+            _ => error.root_cause().to_string(),
         };
         ProbeError::Refused { what, why }
     }
