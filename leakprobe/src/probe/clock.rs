@@ -41,8 +41,6 @@ pub(super) struct Calibration {
     most: i64,
     /// When, in `CLOCK_MONOTONIC`.
     at: u64,
-    /// How fast the two drift apart, parts per million, on the average since the boot.
-    drift_ppm: u64,
 }
 
 /// One observation of a thread that has just been woken.
@@ -57,7 +55,7 @@ pub(super) struct Wakeup {
 }
 
 /// How long the calibrating thread sleeps.
-const NAP_NS: u64 = 20_000;
+const NAP_NS: u64 = 50_000;
 
 /// The bounds are good enough below this; the age is promised to a millisecond.
 const GOOD_NS: i64 = 200_000;
@@ -66,8 +64,10 @@ const GOOD_NS: i64 = 200_000;
 const TICK_NS: i64 = 10_000_000;
 
 impl Wakeup {
-    /// Sleeps for a moment on the calling thread.
-    pub(super) fn nap() -> Wakeup {
+    /// Sleeps for a moment on the calling thread; `None` if it did not come to that: the moment was
+    /// over before, or a signal ended it.
+    pub(super) fn nap() -> Option<Wakeup> {
+        let before = own_switches();
         let due = read(libc::CLOCK_MONOTONIC) + NAP_NS;
         let until = libc::timespec {
             tv_sec: (due / 1_000_000_000) as libc::time_t,
@@ -83,24 +83,34 @@ impl Wakeup {
             )
         };
         let awake = read(libc::CLOCK_MONOTONIC);
-        Wakeup {
-            // A signal ends the sleep early: then only `awake` binds.
-            due: if error == 0 { due } else { 0 },
+        let after = own_switches();
+        let slept = error == 0 && after.voluntary > before.voluntary;
+        slept.then_some(Wakeup {
+            due,
             awake,
-            switches: own_switches(),
-        }
+            switches: after.voluntary.saturating_add(after.involuntary),
+        })
     }
 }
 
-/// Context switches of the calling thread, voluntary and involuntary.
-fn own_switches() -> u64 {
+/// Context switches of a thread.
+struct Switches {
+    voluntary: u64,
+    involuntary: u64,
+}
+
+/// Those of the calling thread.
+fn own_switches() -> Switches {
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
     // SAFETY: `usage` is valid for writes, and zeroes are a valid rusage if nothing is written.
     let usage = unsafe {
         libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr());
         usage.assume_init()
     };
-    (usage.ru_nvcsw as u64).saturating_add(usage.ru_nivcsw as u64)
+    Switches {
+        voluntary: usage.ru_nvcsw as u64,
+        involuntary: usage.ru_nivcsw as u64,
+    }
 }
 
 /// Narrows the relation of the two clocks down, wake-up by wake-up.
@@ -147,13 +157,10 @@ impl Calibrator {
         if self.used == 0 || crossed && most.saturating_sub(least) > TICK_NS {
             return None;
         }
-        let at = read(libc::CLOCK_MONOTONIC);
-        let drift = at.abs_diff(read(libc::CLOCK_MONOTONIC_RAW));
         Some(Calibration {
             least,
             most,
-            at,
-            drift_ppm: drift.saturating_mul(1_000_000).div_ceil(at.max(1)),
+            at: read(libc::CLOCK_MONOTONIC),
         })
     }
 }
@@ -166,18 +173,21 @@ impl Calibration {
             least: 0,
             most: 0,
             at,
-            drift_ppm: 0,
         }
     }
 
     /// A time of the scheduler's clock, in `CLOCK_MONOTONIC`: between the two.
     ///
-    /// The relation is known as of now; the longer ago, the more drift has to be allowed for.
+    /// The relation is known as of now. Both clocks began at the boot, and have drifted apart as far
+    /// as they are now: of that, as large a part is allowed for as the time ago is of the uptime.
     pub(super) fn monotonic(&self, scheduler_ns: u64) -> (Ns, Ns) {
         let earliest = scheduler_ns.saturating_add_signed(self.least);
         let latest = scheduler_ns.saturating_add_signed(self.most);
-        let ago = self.at.saturating_sub(latest);
-        let drift = (ago / 1_000_000).saturating_mul(self.drift_ppm);
+        let apart = self.least.unsigned_abs().max(self.most.unsigned_abs());
+        let ago = u128::from(self.at.saturating_sub(latest));
+        let drift = u128::from(apart) * ago / u128::from(self.at.max(1));
+        // No more than `apart`, as `ago` is no more than `at`.
+        let drift = drift as u64;
         (
             Ns(earliest.saturating_sub(drift)),
             Ns(latest.saturating_add(drift)),
@@ -250,14 +260,15 @@ mod tests {
     fn long_ago_is_less_certain() {
         // Check that drift widens what is said of times long ago, and that no input overflows.
         let calibration = Calibration {
-            least: -5,
-            most: 5,
-            at: 2_000_000_000_000,
-            drift_ppm: 10,
+            least: 10,
+            most: 4_000,
+            at: 2_000_000_000,
         };
-        let (earliest, latest) = calibration.monotonic(1_000_000_000_000);
-        assert_eq!(earliest, Ns(1_000_000_000_000 - 5 - 9_999_990));
-        assert_eq!(latest, Ns(1_000_000_000_000 + 5 + 9_999_990));
+        let (earliest, latest) = calibration.monotonic(500_000_000);
+        assert!(earliest <= Ns(500_000_000 + 10 - 2_990));
+        assert!(latest >= Ns(500_000_000 + 4_000 + 2_990));
+        let (earliest, latest) = calibration.monotonic(2_000_000_000);
+        assert_eq!((earliest, latest), (Ns(2_000_000_010), Ns(2_000_004_000)));
         for extreme in [0, u64::MAX] {
             let (earliest, latest) = calibration.monotonic(extreme);
             assert!(earliest <= latest);

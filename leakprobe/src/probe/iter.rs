@@ -174,7 +174,9 @@ fn calibrate(loaded: &mut Loaded) -> Result<Calibrator, ProbeError> {
     while !calibrator.is_good() && start.elapsed() < CALIBRATION {
         // Opened before the nap: what it takes could have this thread switched out.
         let mut file = loaded.open_pass()?;
-        let wakeup = Wakeup::nap();
+        let Some(wakeup) = Wakeup::nap() else {
+            continue;
+        };
         file.read_exact(&mut bytes).map_err(failed)?;
         let reader = record::decode(&bytes).filter(|record| record.has & HAS_SCHED != 0);
         if let Some(record) = reader {
