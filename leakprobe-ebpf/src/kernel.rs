@@ -1,6 +1,6 @@
 //! Reads of kernel structs, at offsets that come from the running kernel's BTF.
 
-use aya_ebpf::{Global, helpers::generated::bpf_probe_read_kernel};
+use aya_ebpf::{Global, bindings::task_struct, helpers::generated::bpf_probe_read_kernel};
 use leakprobe_common::{ABSENT, Offsets};
 
 /// Set by the loader. Read-only to the verifier, which therefore knows each offset as a constant
@@ -55,6 +55,55 @@ pub(crate) use offset;
 #[inline(always)]
 pub fn offsets() -> *const Offsets {
     (&raw const OFFSETS).cast()
+}
+
+/// A task that the verifier knows to be one.
+///
+/// Numbers in it are loaded directly, at a twentieth of what a helper call costs: the verifier
+/// compares each load with the kernel's BTF and has it yield zero if it faults.
+#[derive(Clone, Copy)]
+pub struct Task(pub *const task_struct);
+
+impl Task {
+    /// Loads a number, not larger than the field; zero if the field is absent.
+    #[inline(always)]
+    pub fn load<T: Number>(self, offset: u32) -> T {
+        if offset == ABSENT {
+            return T::ZERO;
+        }
+        let field = self
+            .0
+            .cast::<u8>()
+            .wrapping_add(offset as usize)
+            .cast::<T>();
+        // SAFETY: the verifier lets the program load only if the field is a readable `T`.
+        // Volatile, because other CPUs write it.
+        unsafe { field.read_volatile() }
+    }
+
+    /// The same task to the helpers, which take any address.
+    #[inline(always)]
+    pub fn at(self) -> At {
+        At(self.0.cast())
+    }
+}
+
+/// What [`Task::load`] loads.
+pub trait Number: Copy {
+    /// Stands for a field that is absent.
+    const ZERO: Self;
+}
+
+impl Number for u8 {
+    const ZERO: Self = 0;
+}
+
+impl Number for u32 {
+    const ZERO: Self = 0;
+}
+
+impl Number for u64 {
+    const ZERO: Self = 0;
 }
 
 /// Address of a kernel struct; may be stale or null, reads then yield zeroes.

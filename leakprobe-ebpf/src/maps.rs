@@ -6,6 +6,7 @@
 //! | `FILTER` | the collector, before each pass | `tasks` |
 //! | `WATCHED` | the collector, before each pass | `tasks` |
 //! | `WATCHED_MM` | the collector, before each pass | `tasks` |
+//! | `READER` | `tasks`, at the first task of a pass | `tasks` |
 //! | `SCRATCH` | `tasks` | `tasks` |
 //! | `AYA_LOGS` (aya-log) | every program, under -v only | the collector |
 
@@ -30,6 +31,10 @@ pub static WATCHED: HashMap<u32, u32> = HashMap::with_max_entries(WATCHED_MAX, B
 #[map]
 pub static WATCHED_MM: HashMap<u64, u32> =
     HashMap::with_max_entries(WATCHED_MAX, BPF_F_NO_PREALLOC);
+
+/// Level of the reader's PID namespace; one entry.
+#[map]
+pub static READER: Array<u32> = Array::with_max_entries(1, 0);
 
 /// The record in the making: it does not fit on the 512-byte stack. Programs of one iterator do
 /// not nest on a CPU, and each leakprobe has maps of its own.

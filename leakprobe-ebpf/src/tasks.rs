@@ -10,12 +10,13 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::{debug, trace};
 use leakprobe_common::{
-    FILTER_WATCHED, Filter, HAS_FAIR, HAS_KERNEL_STACK, HAS_REGS, HAS_SCHED, TaskRecord,
+    FILTER_LEADERS, FILTER_NONE, FILTER_READER, Filter, HAS_FAIR, HAS_KERNEL_STACK, HAS_REGS,
+    HAS_SCHED, TaskRecord,
 };
 
 use crate::{
-    kernel::{At, Pid, offset},
-    maps::{FILTER, SCRATCH, WATCHED, WATCHED_MM},
+    kernel::{At, Pid, Task, offset},
+    maps::{FILTER, READER, SCRATCH, WATCHED, WATCHED_MM},
 };
 
 /// A kernel thread (include/linux/sched.h, 5.10 to 7.3).
@@ -24,6 +25,10 @@ const PF_KTHREAD: u32 = 0x0020_0000;
 const PF_IO_WORKER: u32 = 0x0000_0010;
 /// First priority of the fair scheduler (include/linux/sched/prio.h).
 const MAX_RT_PRIO: u32 = 100;
+
+/// What a program returns to have the kernel hand out what was written so far, and come back with
+/// the same task at the next read (bpf_seq_read, kernel/bpf/bpf_iter.c).
+const END_READ: i32 = 1;
 
 /// `struct bpf_iter_meta` (include/linux/bpf.h).
 #[repr(C)]
@@ -65,7 +70,12 @@ extern "C" fn tasks(context: &Context) -> i32 {
     };
     // SAFETY: this CPU's scratch record; nothing else uses it while the program runs.
     let record = unsafe { &mut *record };
-    if fill(context, filter, record).is_none() {
+    if filter.mode == FILTER_READER {
+        if meta.seq_num > 0 {
+            return END_READ;
+        }
+        reader(record);
+    } else if fill(context, filter, meta.seq_num, record).is_none() {
         return 0;
     }
     // SAFETY: `seq` is the file that is being read, the record is valid for its size. If the file's
@@ -78,25 +88,28 @@ extern "C" fn tasks(context: &Context) -> i32 {
 
 /// `None`: not let through, or released meanwhile.
 #[inline(always)]
-fn fill(context: &Context, filter: &Filter, record: &mut TaskRecord) -> Option<()> {
-    let task = At(context.task.cast());
-    // SAFETY: no arguments; the result is the task that reads the file.
-    let reader = Pid::of(At(unsafe { bpf_get_current_task() } as *const u8))?.level;
-    let leader = task.follow(offset!(task_group_leader))?;
-    let leader_pid = Pid::of(leader)?;
+fn fill(context: &Context, filter: &Filter, seq_num: u64, record: &mut TaskRecord) -> Option<()> {
+    let task = Task(context.task);
+    let reader = reader_level(seq_num)?;
 
-    record.pid = leader_pid.number(reader);
-    record.flags = task.read(offset!(task_flags));
+    record.pid = thread_group(task, reader)?;
+    record.flags = task.load(offset!(task_flags));
     record.mm = if record.flags & PF_KTHREAD != 0 {
         0 // what it has is borrowed (kthread_use_mm)
     } else {
-        task.read(offset!(task_mm))
+        task.at().read(offset!(task_mm))
     };
-    if filter.mode == FILTER_WATCHED && !is_watched(record.pid, record.mm) {
+    let leader = task.at().follow(offset!(task_group_leader))?;
+    let wanted = match filter.mode {
+        FILTER_NONE => true,
+        FILTER_LEADERS => leader.0 == context.task.cast() && is_watched(record.pid, 0),
+        _ => is_watched(record.pid, record.mm),
+    };
+    if !wanted {
         return None;
     }
 
-    let Some(pid) = Pid::of(task) else {
+    let (Some(leader_pid), Some(pid)) = (Pid::of(leader), Pid::of(task.at())) else {
         trace!(context, "a task of {} was released meanwhile", record.pid);
         return None;
     };
@@ -105,29 +118,67 @@ fn fill(context: &Context, filter: &Filter, record: &mut TaskRecord) -> Option<(
     record.ns_pid = leader_pid.number(leader_pid.level);
     let namespace = pid.namespace(pid.level);
     record.pid_ns = At(namespace as *const u8).read(offset!(pid_namespace_inum));
-    record.ppid = parent(task, reader, pid.namespace(reader));
+    record.ppid = parent(task.at(), reader, pid.namespace(reader));
 
-    record.state = task.read(offset!(task_state));
-    record.nvcsw = task.read(offset!(task_nvcsw));
-    record.nivcsw = task.read(offset!(task_nivcsw));
-    record.last_arrival_ns = task.read(offset!(task_last_arrival));
+    record.state = task.load(offset!(task_state));
+    record.nvcsw = task.load(offset!(task_nvcsw));
+    record.nivcsw = task.load(offset!(task_nivcsw));
+    record.last_arrival_ns = task.load(offset!(task_last_arrival));
     record.has = 0;
     registers(context, record);
     kernel_stack(context, filter, record);
     scheduler(task, record);
 
-    record.exit_state = task.read(offset!(task_exit_state));
-    record.start_boottime_ns = task.read(offset!(task_start_boottime));
+    record.exit_state = task.load(offset!(task_exit_state));
+    record.start_boottime_ns = task.load(offset!(task_start_boottime));
     record.leader_start_boottime_ns = leader.read(offset!(task_start_boottime));
-    record.exec_id = task.read(offset!(task_self_exec_id));
-    record.comm = task.read(offset!(task_comm));
-    record.cgroup_id = cgroup(task);
+    record.exec_id = task.load(offset!(task_self_exec_id));
+    record.comm = task.at().read(offset!(task_comm));
+    record.cgroup_id = cgroup(task.at());
     // SAFETY: no arguments.
     record.seen_ns = unsafe { bpf_ktime_get_ns() };
     if moved(task, record) {
         record.state = 0;
     }
     Some(())
+}
+
+/// What the kernel accounts about the task that reads the file.
+#[inline(always)]
+fn reader(record: &mut TaskRecord) {
+    // SAFETY: no arguments.
+    let reader = At(unsafe { bpf_get_current_task() } as *const u8);
+    record.nvcsw = reader.read(offset!(task_nvcsw));
+    record.nivcsw = reader.read(offset!(task_nivcsw));
+    record.last_arrival_ns = reader.read(offset!(task_last_arrival));
+    record.has = match record.last_arrival_ns {
+        0 => 0,
+        _ => HAS_SCHED,
+    };
+}
+
+/// Level of the PID namespace whose ids the reader knows. Looked up once in a pass.
+#[inline(always)]
+fn reader_level(seq_num: u64) -> Option<u32> {
+    let known = READER.get_ptr_mut(0)?;
+    if seq_num == 0 {
+        // SAFETY: no arguments; the result is the task that reads the file.
+        let reader = At(unsafe { bpf_get_current_task() } as *const u8);
+        // SAFETY: an element of the map, which only this program writes.
+        unsafe { known.write(Pid::of(reader)?.level) };
+    }
+    // SAFETY: as above.
+    Some(unsafe { known.read() })
+}
+
+/// Thread group id at a level.
+#[inline(always)]
+fn thread_group(task: Task, level: u32) -> Option<u32> {
+    if level == 0 {
+        return Some(task.load(offset!(task_tgid)));
+    }
+    let leader = task.at().follow(offset!(task_group_leader))?;
+    Some(Pid::of(leader)?.number(level))
 }
 
 #[inline(always)]
@@ -196,12 +247,13 @@ fn kernel_stack(context: &Context, filter: &Filter, record: &mut TaskRecord) {
 }
 
 #[inline(always)]
-fn scheduler(task: At, record: &mut TaskRecord) {
-    let sum = task.read_to(offset!(task_sum_exec), &raw mut record.sum_exec_ns);
-    let previous = task.read_to(offset!(task_prev_sum_exec), &raw mut record.prev_sum_exec_ns);
-    if sum && previous && record.last_arrival_ns != 0 {
+fn scheduler(task: Task, record: &mut TaskRecord) {
+    record.sum_exec_ns = task.load(offset!(task_sum_exec));
+    record.prev_sum_exec_ns = task.load(offset!(task_prev_sum_exec));
+    // A task that has been created and not yet run has not arrived either.
+    if record.last_arrival_ns != 0 {
         record.has |= HAS_SCHED;
-        if task.read::<u32>(offset!(task_prio)) >= MAX_RT_PRIO {
+        if task.load::<u32>(offset!(task_prio)) >= MAX_RT_PRIO {
             record.has |= HAS_FAIR;
         }
     }
@@ -218,10 +270,11 @@ fn cgroup(task: At) -> u64 {
 
 /// Whether the task runs, or ran since `record` was begun.
 #[inline(always)]
-fn moved(task: At, record: &TaskRecord) -> bool {
-    task.read::<u32>(offset!(task_on_cpu)) != 0
-        || task.read::<u32>(offset!(task_state)) != record.state
-        || task.read::<u64>(offset!(task_nvcsw)) != record.nvcsw
-        || task.read::<u64>(offset!(task_nivcsw)) != record.nivcsw
-        || task.read::<u64>(offset!(task_last_arrival)) != record.last_arrival_ns
+fn moved(task: Task, record: &TaskRecord) -> bool {
+    // 0 or 1: an int to 7.2, a byte from 7.3 on
+    task.load::<u8>(offset!(task_on_cpu)) != 0
+        || task.load::<u32>(offset!(task_state)) != record.state
+        || task.load::<u64>(offset!(task_nvcsw)) != record.nvcsw
+        || task.load::<u64>(offset!(task_nivcsw)) != record.nivcsw
+        || task.load::<u64>(offset!(task_last_arrival)) != record.last_arrival_ns
 }

@@ -38,8 +38,6 @@ pub(super) struct Calibration {
     most: i64,
     /// When, in `CLOCK_MONOTONIC`.
     at: u64,
-    /// How fast the two drift apart, parts per million, on the average since the boot.
-    drift_ppm: u64,
 }
 
 /// One observation of a thread that has just been woken.
@@ -54,14 +52,19 @@ pub(super) struct Wakeup {
 }
 
 /// How long the calibrating thread sleeps.
-const NAP_NS: u64 = 20_000;
+const NAP_NS: u64 = 50_000;
 
 /// The bounds are good enough below this; the age is promised to a millisecond.
 const GOOD_NS: i64 = 200_000;
 
+/// The longest tick that kernels are built with (100 Hz).
+const TICK_NS: i64 = 10_000_000;
+
 impl Wakeup {
-    /// Sleeps for a moment on the calling thread.
-    pub(super) fn nap() -> Wakeup {
+    /// Sleeps for a moment on the calling thread; `None` if it did not come to that: the moment was
+    /// over before, or a signal ended it.
+    pub(super) fn nap() -> Option<Wakeup> {
+        let before = own_switches();
         let due = read(libc::CLOCK_MONOTONIC) + NAP_NS;
         let until = libc::timespec {
             tv_sec: (due / 1_000_000_000) as libc::time_t,
@@ -77,24 +80,34 @@ impl Wakeup {
             )
         };
         let awake = read(libc::CLOCK_MONOTONIC);
-        Wakeup {
-            // A signal ends the sleep early: then only `awake` binds.
-            due: if error == 0 { due } else { 0 },
+        let after = own_switches();
+        let slept = error == 0 && after.voluntary > before.voluntary;
+        slept.then_some(Wakeup {
+            due,
             awake,
-            switches: own_switches(),
-        }
+            switches: after.voluntary.saturating_add(after.involuntary),
+        })
     }
 }
 
-/// Context switches of the calling thread, voluntary and involuntary.
-fn own_switches() -> u64 {
+/// Context switches of a thread.
+struct Switches {
+    voluntary: u64,
+    involuntary: u64,
+}
+
+/// Those of the calling thread.
+fn own_switches() -> Switches {
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
     // SAFETY: `usage` is valid for writes, and zeroes are a valid rusage if nothing is written.
     let usage = unsafe {
         libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr());
         usage.assume_init()
     };
-    (usage.ru_nvcsw as u64).saturating_add(usage.ru_nivcsw as u64)
+    Switches {
+        voluntary: usage.ru_nvcsw as u64,
+        involuntary: usage.ru_nivcsw as u64,
+    }
 }
 
 /// Narrows the relation of the two clocks down, wake-up by wake-up.
@@ -126,19 +139,21 @@ impl Calibrator {
         self.used > 1 && self.most.saturating_sub(self.least) < GOOD_NS
     }
 
-    /// The result; `None` if no wake-up was usable, or they contradict each other (clocks that
-    /// differ from CPU to CPU).
+    /// The result; `None` if no wake-up was usable, or they contradict each other by more than a
+    /// tick.
+    ///
+    /// Where the CPU's time stamps are not stable the scheduler's clock differs from CPU to CPU, by
+    /// up to a tick (kernel/sched/clock.c): then the bounds cross, and the truth is between them.
     pub(super) fn finish(&self) -> Option<Calibration> {
-        if self.used == 0 || self.least == i64::MIN || self.least > self.most {
+        let (least, most) = (self.least.min(self.most), self.least.max(self.most));
+        let crossed = self.least > self.most;
+        if self.used == 0 || crossed && most.saturating_sub(least) > TICK_NS {
             return None;
         }
-        let at = read(libc::CLOCK_MONOTONIC);
-        let drift = at.abs_diff(read(libc::CLOCK_MONOTONIC_RAW));
         Some(Calibration {
-            least: self.least,
-            most: self.most,
-            at,
-            drift_ppm: drift.saturating_mul(1_000_000).div_ceil(at.max(1)),
+            least,
+            most,
+            at: read(libc::CLOCK_MONOTONIC),
         })
     }
 }
@@ -147,18 +162,29 @@ impl Calibration {
     /// The two clocks are the same; for tests.
     #[cfg(test)]
     pub(super) fn exact(at: u64) -> Calibration {
-        Calibration { least: 0, most: 0, at, drift_ppm: 0 }
+        Calibration {
+            least: 0,
+            most: 0,
+            at,
+        }
     }
 
     /// A time of the scheduler's clock, in `CLOCK_MONOTONIC`: between the two.
     ///
-    /// The relation is known as of now; the longer ago, the more drift has to be allowed for.
+    /// The relation is known as of now. Both clocks began at the boot, and have drifted apart as far
+    /// as they are now: of that, as large a part is allowed for as the time ago is of the uptime.
     pub(super) fn monotonic(&self, scheduler_ns: u64) -> (Ns, Ns) {
         let earliest = scheduler_ns.saturating_add_signed(self.least);
         let latest = scheduler_ns.saturating_add_signed(self.most);
-        let ago = self.at.saturating_sub(latest);
-        let drift = (ago / 1_000_000).saturating_mul(self.drift_ppm);
-        (Ns(earliest.saturating_sub(drift)), Ns(latest.saturating_add(drift)))
+        let apart = self.least.unsigned_abs().max(self.most.unsigned_abs());
+        let ago = u128::from(self.at.saturating_sub(latest));
+        let drift = u128::from(apart) * ago / u128::from(self.at.max(1));
+        // No more than `apart`, as `ago` is no more than `at`.
+        let drift = drift as u64;
+        (
+            Ns(earliest.saturating_sub(drift)),
+            Ns(latest.saturating_add(drift)),
+        )
     }
 }
 
@@ -192,20 +218,46 @@ mod tests {
         // Check that clocks that contradict each other, or nothing observed, are no calibration.
         assert_eq!(Calibrator::new().finish(), None);
         let mut calibrator = Calibrator::new();
-        for arrival in [1_000, 9_000_000] {
-            let wakeup = Wakeup { due: 10_000_000, awake: 10_001_000, switches: 1 };
+        for arrival in [1_000, 19_000_000] {
+            let wakeup = Wakeup {
+                due: 10_000_000,
+                awake: 10_001_000,
+                switches: 1,
+            };
             calibrator.observe(wakeup, arrival, 1);
         }
         assert_eq!(calibrator.finish(), None);
     }
 
     #[test]
+    fn clocks_may_differ_by_a_tick() {
+        // Check that wake-ups on CPUs whose clocks differ by a tick widen the bounds.
+        let mut calibrator = Calibrator::new();
+        for arrival in [10_000_000, 14_000_000] {
+            let wakeup = Wakeup {
+                due: 9_999_000,
+                awake: 10_001_000,
+                switches: 1,
+            };
+            calibrator.observe(wakeup, arrival, 1);
+        }
+        let calibration = calibrator.finish().unwrap();
+        assert_eq!((calibration.least, calibration.most), (-3_999_000, -1_000));
+    }
+
+    #[test]
     fn long_ago_is_less_certain() {
         // Check that drift widens what is said of times long ago, and that no input overflows.
-        let calibration = Calibration { least: -5, most: 5, at: 2_000_000_000_000, drift_ppm: 10 };
-        let (earliest, latest) = calibration.monotonic(1_000_000_000_000);
-        assert_eq!(earliest, Ns(1_000_000_000_000 - 5 - 9_999_990));
-        assert_eq!(latest, Ns(1_000_000_000_000 + 5 + 9_999_990));
+        let calibration = Calibration {
+            least: 10,
+            most: 4_000,
+            at: 2_000_000_000,
+        };
+        let (earliest, latest) = calibration.monotonic(500_000_000);
+        assert!(earliest <= Ns(500_000_000 + 10 - 2_990));
+        assert!(latest >= Ns(500_000_000 + 4_000 + 2_990));
+        let (earliest, latest) = calibration.monotonic(2_000_000_000);
+        assert_eq!((earliest, latest), (Ns(2_000_000_010), Ns(2_000_004_000)));
         for extreme in [0, u64::MAX] {
             let (earliest, latest) = calibration.monotonic(extreme);
             assert!(earliest <= latest);

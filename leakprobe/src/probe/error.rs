@@ -1,5 +1,7 @@
 //! What can go wrong between leakprobe and the kernel.
 
+use aya::programs::ProgramError;
+
 /// Why the kernel could not be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
@@ -55,14 +57,18 @@ pub enum ProbeError {
 }
 
 impl ProbeError {
-    /// A refusal, with all that the kernel and aya have to say about it.
+    /// A refusal. What the verifier has to say of it goes to the log: it is long.
     pub(super) fn refused(what: &'static str, error: impl Into<anyhow::Error>) -> Self {
         let error = error.into();
-        // The verifier's log is long; its end says what is wrong.
-        let text = format!("{error:#}");
-        let why = match text.char_indices().rev().nth(1500) {
-            Some((at, _)) => format!("… {}", &text[at..]),
-            None => text,
+        let why = match error.downcast_ref() {
+            Some(ProgramError::LoadError {
+                io_error,
+                verifier_log,
+            }) => {
+                log::debug!("{what}: {io_error}: {verifier_log}");
+                format!("{io_error}; -v shows what the verifier said")
+            }
+            _ => error.root_cause().to_string(),
         };
         ProbeError::Refused { what, why }
     }

@@ -1,19 +1,25 @@
 //! The first rung: a BPF program walks every task of the PID namespace in one read.
 
-use std::{collections::BTreeSet, hash::RandomState, io::Read as _};
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    hash::RandomState,
+    io::Read as _,
+    time::{Duration, Instant},
+};
 
-use leakprobe_common::TaskRecord;
+use leakprobe_common::{HAS_SCHED, TaskRecord};
 
 use super::{
     ProbeError, Task, Watch,
     clock::{Calibrator, Wakeup},
-    object::{Loaded, WATCHED_MAX},
+    object::{Loaded, Through, WATCHED_MAX},
     record::{self, Reading},
 };
 use crate::snapshot::Clock;
 
-/// Naps taken to calibrate the clock, at most.
-const NAPS: u32 = 8;
+/// How long the clock is calibrated if wake-ups go on to tell little.
+const CALIBRATION: Duration = Duration::from_millis(50);
 
 /// Records read at once: the iterator's own buffer holds 8 pages (kernel/bpf/bpf_iter.c).
 const BUFFER: usize = 8 * 4096;
@@ -25,7 +31,7 @@ const SCHED_EXT: &str = "/sys/kernel/sched_ext/state";
 pub struct IterTasks {
     loaded: Loaded,
     reading: Reading,
-    /// `mm` of the watched processes, as of the last pass.
+    /// `mm` of the watched processes.
     memories: BTreeSet<u64>,
 }
 
@@ -65,7 +71,7 @@ impl IterTasks {
 
     pub(super) fn read(&mut self, watch: &Watch, clock: &Clock) -> Result<Vec<Task>, ProbeError> {
         let records = match &watch.pids {
-            None => self.pass(None, watch.kernel_stacks)?,
+            None => self.pass(Through::All, watch.kernel_stacks)?,
             Some(pids) => self.watched(pids, watch.kernel_stacks)?,
         };
         if let Some(log) = &mut self.loaded.log {
@@ -75,50 +81,52 @@ impl IterTasks {
     }
 
     /// The tasks of some processes and those that share memory with them.
-    ///
-    /// Which memory that is shows in the pass itself: a pass that meets new memory is repeated.
     fn watched(&mut self, pids: &[u32], stacks: bool) -> Result<Vec<TaskRecord>, ProbeError> {
         let pids: BTreeSet<u32> = pids.iter().copied().collect();
         let list: Vec<u32> = pids.iter().copied().collect();
-        let mut again = true;
-        loop {
-            let memories: Vec<u64> = self.memories.iter().copied().collect();
-            let fits = list.len() <= WATCHED_MAX && memories.len() <= WATCHED_MAX;
-            let filter = fits.then_some((&list[..], &memories[..]));
-            let mut records = self.pass(filter, stacks)?;
-
-            let now: BTreeSet<u64> = (records.iter())
+        let fits = list.len() <= WATCHED_MAX;
+        let memories_of = |records: &[TaskRecord]| -> BTreeSet<u64> {
+            (records.iter())
                 .filter(|record| record.mm != 0 && pids.contains(&record.pid))
                 .map(|record| record.mm)
-                .collect();
-            let new = fits && !now.is_subset(&self.memories);
+                .collect()
+        };
+        if fits {
+            let leaders = self.pass(Through::Leaders(&list), false)?;
+            self.memories = memories_of(&leaders);
+        }
+        let mut again = fits;
+        loop {
+            let memories: Vec<u64> = self.memories.iter().copied().collect();
+            let through = match fits {
+                true => Through::Watched(&list, &memories),
+                false => Through::All,
+            };
+            let mut records = self.pass(through, stacks)?;
+            // Memory that no main thread showed: it has exited, or executed another program.
+            let now = memories_of(&records);
+            let new = !now.is_subset(&self.memories);
             self.memories = now;
             if new && std::mem::take(&mut again) {
                 continue;
             }
-            // What was watched through memory that is no longer a watched process's is not wanted.
             records
                 .retain(|record| pids.contains(&record.pid) || self.memories.contains(&record.mm));
             return Ok(records);
         }
     }
 
-    fn pass(
-        &mut self,
-        filter: Option<(&[u32], &[u64])>,
-        stacks: bool,
-    ) -> Result<Vec<TaskRecord>, ProbeError> {
-        self.loaded.set_filter(filter, stacks)?;
+    fn pass(&mut self, through: Through<'_>, stacks: bool) -> Result<Vec<TaskRecord>, ProbeError> {
+        self.loaded.set_filter(through, stacks)?;
+        let file = self.loaded.open_pass()?;
         let mut records = Vec::new();
-        walk(&mut self.loaded, |record| records.push(*record))?;
+        walk(file, |record| records.push(*record))?;
         Ok(records)
     }
 }
 
 /// Reads the iterator's file to its end.
-fn walk(loaded: &mut Loaded, mut found: impl FnMut(&TaskRecord)) -> Result<(), ProbeError> {
-    let failed = |source| ProbeError::Read { from: "the task iterator", source };
-    let mut file = loaded.open_pass()?;
+fn walk(mut file: File, mut found: impl FnMut(&TaskRecord)) -> Result<(), ProbeError> {
     let mut buffer = vec![0; BUFFER];
     let mut filled = 0;
     loop {
@@ -153,21 +161,30 @@ fn is_pause(error: &std::io::Error) -> bool {
 
 /// Naps on this thread and asks the kernel when it woke up.
 fn calibrate(loaded: &mut Loaded) -> Result<Calibrator, ProbeError> {
-    loaded.set_filter(Some((&[std::process::id()], &[])), false)?;
-    // SAFETY: gettid has no preconditions.
-    let own = unsafe { libc::gettid() } as u32;
+    loaded.set_filter(Through::Reader, false)?;
     let mut calibrator = Calibrator::new();
-    for _ in 0..NAPS {
-        let wakeup = Wakeup::nap();
-        walk(loaded, |record| {
-            if record.tid == own {
-                let switches = record.nvcsw.saturating_add(record.nivcsw);
-                calibrator.observe(wakeup, record.last_arrival_ns, switches);
-            }
-        })?;
-        if calibrator.is_good() {
-            break;
+    let mut bytes = [0; record::SIZE];
+    let start = Instant::now();
+    while !calibrator.is_good() && start.elapsed() < CALIBRATION {
+        // Opened before the nap: what it takes could have this thread switched out.
+        let mut file = loaded.open_pass()?;
+        let Some(wakeup) = Wakeup::nap() else {
+            continue;
+        };
+        file.read_exact(&mut bytes).map_err(failed)?;
+        let reader = record::decode(&bytes).filter(|record| record.has & HAS_SCHED != 0);
+        if let Some(record) = reader {
+            let switches = record.nvcsw.saturating_add(record.nivcsw);
+            calibrator.observe(wakeup, record.last_arrival_ns, switches);
         }
     }
+    log::debug!("{calibrator:?}");
     Ok(calibrator)
+}
+
+fn failed(source: std::io::Error) -> ProbeError {
+    ProbeError::Read {
+        from: "the task iterator",
+        source,
+    }
 }

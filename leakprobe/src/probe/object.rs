@@ -5,7 +5,9 @@ use aya::{
     maps::{Array, HashMap, MapData},
     programs::Iter,
 };
-use leakprobe_common::{ABI_VERSION, FILTER_NONE, FILTER_WATCHED, Filter, Offsets};
+use leakprobe_common::{
+    ABI_VERSION, FILTER_LEADERS, FILTER_NONE, FILTER_READER, FILTER_WATCHED, Filter, Offsets,
+};
 use object::{Object as _, ObjectSection as _};
 
 use super::{ProbeError, btf, log::KernelLog, offsets};
@@ -25,6 +27,19 @@ struct OffsetsGlobal(Offsets);
 
 // SAFETY: repr(C) of u32 only, without padding.
 unsafe impl Pod for OffsetsGlobal {}
+
+/// Which tasks a pass lets through.
+#[derive(Clone, Copy)]
+pub(super) enum Through<'a> {
+    /// Every one.
+    All,
+    /// None, but the first read gives a record about the reader.
+    Reader,
+    /// The main threads of these processes.
+    Leaders(&'a [u32]),
+    /// The threads of these processes, and whoever has one of these memories (`mm`).
+    Watched(&'a [u32], &'a [u64]),
+}
 
 /// The loaded programs and the maps that the collector writes.
 pub(super) struct Loaded {
@@ -71,19 +86,29 @@ impl Loaded {
         })
     }
 
-    /// Sets what the next pass lets through: these processes and whoever shares these memories;
-    /// `None` for every task.
+    /// Sets what the next pass lets through.
     pub(super) fn set_filter(
         &mut self,
-        watched: Option<(&[u32], &[u64])>,
+        through: Through<'_>,
         kernel_stacks: bool,
     ) -> Result<(), ProbeError> {
-        let mut filter = Filter { mode: FILTER_NONE, kernel_stacks: kernel_stacks as u32 };
-        if let Some((pids, memories)) = watched {
-            filter.mode = FILTER_WATCHED;
-            self.watched.set(pids)?;
-            self.watched_mm.set(memories)?;
-        }
+        let mode = match through {
+            Through::All => FILTER_NONE,
+            Through::Reader => FILTER_READER,
+            Through::Leaders(pids) => {
+                self.watched.set(pids)?;
+                FILTER_LEADERS
+            }
+            Through::Watched(pids, memories) => {
+                self.watched.set(pids)?;
+                self.watched_mm.set(memories)?;
+                FILTER_WATCHED
+            }
+        };
+        let filter = Filter {
+            mode,
+            kernel_stacks: kernel_stacks as u32,
+        };
         self.filter
             .set(0, [filter.mode, filter.kernel_stacks], 0)
             .map_err(|error| ProbeError::refused("an update of the map FILTER", error))

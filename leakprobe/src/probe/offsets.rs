@@ -34,8 +34,8 @@ pub(super) fn resolve(btf: &Btf<'_>) -> Result<Offsets, ProbeError> {
         task_comm: task("comm")?,
         task_cgroups: optional("cgroups"), // CONFIG_CGROUPS
         task_last_arrival: optional("sched_info.last_arrival"), // CONFIG_SCHED_INFO
-        task_sum_exec: optional("se.sum_exec_runtime"),
-        task_prev_sum_exec: optional("se.prev_sum_exec_runtime"),
+        task_sum_exec: task("se.sum_exec_runtime")?,
+        task_prev_sum_exec: task("se.prev_sum_exec_runtime")?,
         task_thread_info_flags: optional("thread_info.flags"),
         css_set_dfl_cgrp: btf.offset("css_set", "dfl_cgrp").unwrap_or(ABSENT),
         cgroup_kn: btf.offset("cgroup", "kn").unwrap_or(ABSENT),
