@@ -278,7 +278,10 @@ mod tests {
         };
         assert_eq!(path.as_os_str().as_bytes(), b"/memfd:x\xff");
         assert!(deleted);
-        assert_eq!(maps.find(0x7f00_0000_1000).unwrap().backing, Backing::Anonymous);
+        assert_eq!(
+            maps.find(0x7f00_0000_1000).unwrap().backing,
+            Backing::Anonymous
+        );
         assert_eq!(maps.find(0x7ffc_0000_0000).unwrap().backing, Backing::Stack);
         assert_eq!(maps.find(0x7ffc_0002_2000).unwrap().backing, Backing::Vdso);
         assert_eq!(maps.find(0x7ffc_0002_1000), None);

@@ -169,9 +169,7 @@ impl Batch {
 
     fn filled(&mut self, address: u64, at: usize, len: usize) {
         match self.pieces.last_mut() {
-            Some(last)
-                if last.address + last.len as u64 == address && last.at + last.len == at =>
-            {
+            Some(last) if last.address + last.len as u64 == address && last.at + last.len == at => {
                 last.len += len;
             }
             _ => self.pieces.push(Piece { address, at, len }),

@@ -62,8 +62,8 @@ pub struct Memory {
 impl Memory {
     /// Opens the memory of the task whose /proc folder is `folder`.
     pub(super) fn open(pid: u32, tid: u32, folder: &Path) -> Result<Memory, ProcessError> {
-        let mem = File::open(folder.join("mem"))
-            .map_err(|e| ProcessError::from_io(pid, "mem", e))?;
+        let mem =
+            File::open(folder.join("mem")).map_err(|e| ProcessError::from_io(pid, "mem", e))?;
         let pagemap = File::open(folder.join("pagemap")).ok();
         // Without a pagemap nothing says which pages a read would block on.
         let by_mem = pagemap.is_none() || may_have_userfaultfd(folder);
@@ -132,13 +132,15 @@ impl Memory {
     /// The `u32` at an address.
     pub fn u32(&self, address: u64) -> Option<u32> {
         let mut bytes = [0; 4];
-        self.read(address, &mut bytes).then(|| u32::from_le_bytes(bytes))
+        self.read(address, &mut bytes)
+            .then(|| u32::from_le_bytes(bytes))
     }
 
     /// The `u64` at an address.
     pub fn u64(&self, address: u64) -> Option<u64> {
         let mut bytes = [0; 8];
-        self.read(address, &mut bytes).then(|| u64::from_le_bytes(bytes))
+        self.read(address, &mut bytes)
+            .then(|| u64::from_le_bytes(bytes))
     }
 
     /// Whether the address space that was opened is still in use: false after an exec and after the

@@ -114,12 +114,7 @@ fn candidates(build_id: Option<&str>, link: Option<&(String, u32)>, path: &Path)
 }
 
 /// Only a file with the same build id, or else with the checksum that the link names, is taken.
-fn checked(
-    path: PathBuf,
-    file: File,
-    of: &Elf,
-    link: Option<&(String, u32)>,
-) -> Option<DebugFile> {
+fn checked(path: PathBuf, file: File, of: &Elf, link: Option<&(String, u32)>) -> Option<DebugFile> {
     let image = Image::File(Arc::new(file));
     let elf = Elf::parse(&image).ok()?;
     let belongs = match (&of.build_id, &elf.build_id) {

@@ -18,7 +18,11 @@ pub(super) fn load(image: &Image, section: &Section) -> Option<Arc<[u8]>> {
         let (header, data) = bytes.split_at_checked(CHDR)?;
         let kind = u32::from_le_bytes(header.get(..4)?.try_into().ok()?);
         let size = u64::from_le_bytes(header.get(8..16)?.try_into().ok()?);
-        return if kind == ZLIB { inflated(data, size) } else { None };
+        return if kind == ZLIB {
+            inflated(data, size)
+        } else {
+            None
+        };
     }
     // The older GNU way, told by the section's name: `.zdebug_frame`.
     if section.name.starts_with(b".zdebug") {

@@ -64,7 +64,10 @@ fn behind_stub(target: &Target, address: u64) -> u64 {
         return address;
     };
     let next = jump_at.wrapping_add(6);
-    match through(target, next.wrapping_add_signed(i32::from_le_bytes([a, b, c, d]).into())) {
+    match through(
+        target,
+        next.wrapping_add_signed(i32::from_le_bytes([a, b, c, d]).into()),
+    ) {
         Call::To(function) => function,
         Call::Indirect => address,
     }

@@ -6,8 +6,8 @@
 use std::{ops::Range, sync::Arc};
 
 use gimli::{
-    BaseAddresses, CfaRule, DebugFrame, EhFrame, EndianSlice, FrameDescriptionEntry, LittleEndian,
-    RegisterRule, UnwindContext, UnwindSection, X86_64,
+    BaseAddresses, CfaRule, DebugFrame, EhFrame, EhFrameHdr, EndianSlice, FrameDescriptionEntry,
+    LittleEndian, RegisterRule, UnwindContext, UnwindSection, X86_64,
 };
 use rustc_hash::FxHashMap;
 
@@ -81,22 +81,19 @@ impl FrameInfo {
         let svma = module.svma(lookup);
         let mut section = EhFrame::new(bytes, LittleEndian);
         section.set_address_size(8);
-        let fde = match &frames.eh_frame_hdr {
+        let at = match &frames.eh_frame_hdr {
             Some((index, _)) => {
-                let index = gimli::EhFrameHdr::new(index, LittleEndian).parse(&bases, 8).ok()?;
-                let fde = index.table()?.fde_for_address(
-                    &section,
-                    &bases,
-                    svma,
-                    EhFrame::cie_from_offset,
-                );
-                fde.ok()?
+                let index = EhFrameHdr::new(index, LittleEndian).parse(&bases, 8).ok()?;
+                let fde = index.table()?.lookup(svma, &bases).ok()?.direct().ok()?;
+                // gimli and framehop subtract without looking.
+                let at = fde.checked_sub(index.eh_frame_ptr().direct().ok()?)?;
+                usize::try_from(u32::try_from(at).ok()?).ok()?
             }
-            None => {
-                let at = self.indexed(module, Table::EhFrame, &section, &bases, svma)?;
-                section.fde_from_offset(&bases, at.into(), EhFrame::cie_from_offset).ok()?
-            }
+            None => self.indexed(module, Table::EhFrame, &section, &bases, svma)?,
         };
+        let fde = section
+            .fde_from_offset(&bases, at.into(), EhFrame::cie_from_offset)
+            .ok()?;
         self.by_fde(Table::EhFrame, &section, bytes, &bases, &fde, svma)
     }
 
@@ -107,7 +104,9 @@ impl FrameInfo {
         let mut section = DebugFrame::new(bytes, LittleEndian);
         section.set_address_size(8);
         let at = self.indexed(module, Table::DebugFrame, &section, &bases, svma)?;
-        let fde = section.fde_from_offset(&bases, at.into(), DebugFrame::cie_from_offset).ok()?;
+        let fde = section
+            .fde_from_offset(&bases, at.into(), DebugFrame::cie_from_offset)
+            .ok()?;
         self.by_fde(Table::DebugFrame, &section, bytes, &bases, &fde, svma)
     }
 

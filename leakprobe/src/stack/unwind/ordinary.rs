@@ -58,7 +58,11 @@ impl Ordinary {
             Some(0) if row.needs_bp => return Step::Lost(Unnamed::NoUnwindInfo),
             _ => {}
         }
-        let lookup = if exact { regs.ip } else { regs.ip.wrapping_sub(1) };
+        let lookup = if exact {
+            regs.ip
+        } else {
+            regs.ip.wrapping_sub(1)
+        };
         let Some(module) = target.module_at(lookup) else {
             return Step::Lost(Unnamed::NoUnwindInfo);
         };

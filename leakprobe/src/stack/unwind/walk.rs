@@ -78,7 +78,11 @@ impl Ways {
     }
 
     fn step(&mut self, target: &Target, regs: &Regs, exact: bool, window: &Window) -> Step {
-        let lookup = if exact { regs.ip } else { regs.ip.wrapping_sub(1) };
+        let lookup = if exact {
+            regs.ip
+        } else {
+            regs.ip.wrapping_sub(1)
+        };
         let step = match self.way(target, regs.ip, lookup) {
             Way::Ordinary(kind) => self.ordinary.step(target, kind, regs, exact, window),
             Way::Rules(rules) => Rules::step(&rules, regs, window),
@@ -206,8 +210,15 @@ impl Walk {
     fn note(&mut self, target: &Target) -> bool {
         self.noted = true;
         let address = self.regs.ip;
-        let lookup = if self.exact { address } else { address.wrapping_sub(1) };
-        let unknown = |why| RawFrame::Unknown { address: lookup, why };
+        let lookup = if self.exact {
+            address
+        } else {
+            address.wrapping_sub(1)
+        };
+        let unknown = |why| RawFrame::Unknown {
+            address: lookup,
+            why,
+        };
         let frame = match target.module_at(lookup) {
             Some(module) => match module.file.usable() {
                 Ok(()) => RawFrame::At {

@@ -46,7 +46,11 @@ impl WithoutCfi {
         exact: bool,
         window: &Window,
     ) -> Step {
-        let lookup = if exact { regs.ip } else { regs.ip.wrapping_sub(1) };
+        let lookup = if exact {
+            regs.ip
+        } else {
+            regs.ip.wrapping_sub(1)
+        };
         let module = target.module_at(lookup);
         if is_outermost(target, module, regs.ip) {
             return Step::End;
@@ -109,7 +113,8 @@ impl WithoutCfi {
 
     /// The nearest word on the stack that is a return address to a caller of this very function:
     /// the call before it leads to a function that holds `ip`, and that function's instructions put
-    /// the return address just there.
+    /// the return address just there. Or the first word that can be a return address at all, if
+    /// that is where a thread begins: then nothing lies between.
     fn by_scan(
         &mut self,
         target: &Target,
@@ -117,25 +122,35 @@ impl WithoutCfi {
         regs: &Regs,
         window: &Window,
     ) -> Step {
+        let mut first = true;
         for word in 0..MAX_SCANNED {
             let at = regs.sp.wrapping_add(word * 8);
-            let Some(candidate) = window.word(at) else {
-                return if word == 0 { Step::Needs(at) } else { Step::Lost(Unnamed::NoUnwindInfo) };
+            let candidate = match window.word(at) {
+                Some(candidate) => candidate,
+                None if word == 0 => return Step::Needs(at),
+                None => break,
             };
-            if !is_code(target, candidate) {
-                continue;
-            }
-            let Some(Call::To(start)) = self.call(target, candidate) else {
+            let Some(call) = self.call(target, candidate) else {
                 continue;
             };
-            if function.is_some_and(|f| f != start) || start > regs.ip {
-                continue;
-            }
-            if let Some(layout) = self.layout(target, start, regs.ip)
-                && layout.base == Base::StackPointer
-                && layout.to_return_address == word * 8
-            {
-                return self.by_layout(target, &layout, regs, window);
+            let first = std::mem::take(&mut first);
+            match call {
+                Call::Indirect if first && is_outermost(target, None, candidate) => {
+                    return Step::Caller(Regs {
+                        ip: candidate,
+                        sp: at.wrapping_add(8),
+                        bp: None,
+                    });
+                }
+                Call::To(start) if start <= regs.ip && function.is_none_or(|f| f == start) => {
+                    if let Some(layout) = self.layout(target, start, regs.ip)
+                        && layout.base == Base::StackPointer
+                        && layout.to_return_address == word * 8
+                    {
+                        return self.by_layout(target, &layout, regs, window);
+                    }
+                }
+                _ => {}
             }
         }
         Step::Lost(Unnamed::NoUnwindInfo)
@@ -162,7 +177,9 @@ impl WithoutCfi {
         let (Some(next), Some(ip)) = (window.word(bp), window.word(bp.wrapping_add(8))) else {
             return Step::Needs(bp);
         };
-        let chained = next == 0 || next > bp && on_this_stack(next);
+        // Compiled code that keeps no frame pointer leaves anything in rbp when it calls generated
+        // code; generated code itself mostly has a chain.
+        let chained = !in_file || next == 0 || next > bp && on_this_stack(next);
         let called = match self.call(target, ip) {
             // In a file the function called lies before the place it is to return from; if not,
             // the frame is another function's.

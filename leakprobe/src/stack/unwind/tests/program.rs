@@ -16,14 +16,19 @@ use crate::{
     stack::{RawFrame, RawStack, ThreadStart, Unwinder},
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 /// Number of read() on x86-64.
 pub const READ: u64 = 0;
+/// Number of futex() on x86-64.
+pub const FUTEX: u64 = 202;
 
 /// Whether a program is installed.
 pub fn is_installed(program: &str) -> bool {
     let mut command = Command::new(program);
-    command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     command.status().is_ok()
 }
 
@@ -91,10 +96,16 @@ impl Running {
     }
 
     pub fn target(&self) -> Target {
+        Target::open_now(self.pid()).unwrap()
+    }
+
+    pub fn leader_is_zombie(&self) -> bool {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
-        let fields = stat.rsplit(')').next().unwrap();
-        let start: u64 = fields.split_whitespace().nth(19).unwrap().parse().unwrap();
-        Target::open(self.pid(), start * 10_000_000).unwrap()
+        stat.rsplit(')')
+            .next()
+            .unwrap()
+            .trim_start()
+            .starts_with('Z')
     }
 
     pub fn tids(&self) -> Vec<u32> {
@@ -119,7 +130,11 @@ impl Running {
             if blocked.len() >= count {
                 return blocked;
             }
-            assert!(Instant::now() < deadline, "{} of {count} blocked", blocked.len());
+            assert!(
+                Instant::now() < deadline,
+                "{} of {count} blocked",
+                blocked.len()
+            );
             std::thread::yield_now();
         }
     }
@@ -168,7 +183,11 @@ impl Running {
     /// The stack of the one thread that waits in read(), by its raw function names.
     pub fn names(&self, with_bp: bool) -> Vec<String> {
         let (tid, registers) = self.blocked_in(READ, 1)[0];
-        let registers = if with_bp { self.with_bp(tid, registers) } else { registers };
+        let registers = if with_bp {
+            self.with_bp(tid, registers)
+        } else {
+            registers
+        };
         let mut target = self.target();
         target.modules(&mut ModuleFiles::new());
         let threads = [ThreadStart { registers }];
@@ -185,13 +204,21 @@ pub fn names(stack: &RawStack) -> Vec<String> {
         .map(|frame| match frame {
             RawFrame::At { module, svma } => {
                 let symbols = module.symbols();
-                let covering = symbols.iter().find(|(_, start, size)| {
-                    (*start..*start + (*size).max(1)).contains(svma)
-                });
+                let covering = symbols
+                    .iter()
+                    .find(|(_, start, size)| (*start..*start + (*size).max(1)).contains(svma));
                 let file = module.module().file_name();
                 covering.map_or(format!("{file}+{svma:#x}"), |(name, ..)| name.to_owned())
             }
             RawFrame::Unknown { address, why } => format!("{why:?} {address:#x}"),
         })
         .collect()
+}
+
+/// The address of a frame, whatever its kind.
+pub fn address(frame: &RawFrame) -> u64 {
+    match frame {
+        RawFrame::At { svma, .. } => *svma,
+        RawFrame::Unknown { address, .. } => *address,
+    }
 }
