@@ -38,11 +38,9 @@ fn opened(folder: &TempDir) -> ModuleFile {
 }
 
 fn has_callee(file: &ModuleFile) -> bool {
-    let symbols = file.symbols();
-    let found = symbols.iter().any(|(name, svma, size)| {
+    file.symbols().iter().any(|(name, svma, size)| {
         name == "callee" && svma > 0 && size > 0 && file.read(svma, &mut [0; 4]) == 4
-    });
-    found
+    })
 }
 
 #[test]

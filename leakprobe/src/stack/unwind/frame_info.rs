@@ -52,12 +52,15 @@ pub(super) enum Way {
     WithoutCfi,
 }
 
+/// FDEs by address: what each covers (svma), and where it is in its section.
+type Index = Vec<(Range<u64>, usize)>;
+
 /// Reads the call frame information of modules.
 #[derive(Default)]
 pub(super) struct FrameInfo {
     context: Box<UnwindContext<usize>>,
     /// FDEs of sections that come without an index, by (module start, table).
-    indexes: FxHashMap<(u64, Table), Vec<(Range<u64>, usize)>>,
+    indexes: FxHashMap<(u64, Table), Index>,
 }
 
 impl FrameInfo {
@@ -203,7 +206,7 @@ pub(super) fn bases(frames: &CallFrames) -> BaseAddresses {
 fn index<'a, S: UnwindSection<Slice<'a>>>(
     section: &S,
     bases: &BaseAddresses,
-) -> Vec<(Range<u64>, usize)> {
+) -> Index {
     let mut index = Vec::new();
     let mut entries = section.entries(bases);
     // Each entry takes at least its length field, so that the section's size bounds the loop.
