@@ -178,7 +178,8 @@ fn userfaultfd_does_not_block() {
         let memory = own();
         assert!(memory.by_mem.load(Relaxed));
         let one = memory.u64(start);
-        let mut batch = Batch::new(Vec::from([start..start + 8]));
+        let range = start..start + 8;
+        let mut batch = Batch::new(vec![range]);
         let failed = batch.fill_by_mem(&memory.mem);
         let _ = send.send((one, failed, batch.u64(start)));
     });

@@ -203,10 +203,7 @@ pub(super) fn bases(frames: &CallFrames) -> BaseAddresses {
 }
 
 /// All FDEs of a section by their addresses.
-fn index<'a, S: UnwindSection<Slice<'a>>>(
-    section: &S,
-    bases: &BaseAddresses,
-) -> Index {
+fn index<'a, S: UnwindSection<Slice<'a>>>(section: &S, bases: &BaseAddresses) -> Index {
     let mut index = Vec::new();
     let mut entries = section.entries(bases);
     // Each entry takes at least its length field, so that the section's size bounds the loop.

@@ -1,4 +1,4 @@
-//! Where a function's return address lies, by the instructions that it begins with.
+//! Where a function's return address lies, by the instructions that it begins and ends with.
 
 /// The register that a frame is measured from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +76,48 @@ pub(super) fn frame_layout(code: &[u8], start: u64, pc: u64) -> Option<FrameLayo
                 return Some(layout);
             }
             _ => return Some(layout),
+        };
+    }
+}
+
+/// The same at `pc`, for a function whose begin is not known, where it ends right there: one
+/// release of stack, pops and the return.
+pub(super) fn frame_layout_ahead(code: &[u8], start: u64, pc: u64) -> Option<FrameLayout> {
+    let mut code = code.get(usize::try_from(pc.checked_sub(start)?).ok()?..)?;
+    let mut depth = 0;
+    let mut bp_at = None;
+    match code {
+        // add $imm8,%rsp; add $imm32,%rsp
+        [0x48, 0x83, 0xc4, size @ 0..0x80, rest @ ..] => {
+            depth = u64::from(*size);
+            code = rest;
+        }
+        [0x48, 0x81, 0xc4, a, b, c, d @ 0..0x80, rest @ ..] => {
+            depth = u64::from(u32::from_le_bytes([*a, *b, *c, *d]));
+            code = rest;
+        }
+        _ => {}
+    }
+    loop {
+        code = match code {
+            [0xc3, ..] => {
+                return Some(FrameLayout {
+                    base: Base::StackPointer,
+                    to_return_address: depth,
+                    caller_fp: bp_at.map_or(CallerFp::Unchanged, |at| CallerFp::Saved(depth - at)),
+                });
+            }
+            [0x5d, rest @ ..] => {
+                bp_at = Some(depth);
+                depth += 8;
+                rest
+            }
+            // pop rbx; pop r12 … r15
+            [0x5b, rest @ ..] | [0x41, 0x5c..=0x5f, rest @ ..] => {
+                depth += 8;
+                rest
+            }
+            _ => return None,
         };
     }
 }

@@ -10,7 +10,7 @@ use super::{
     Window,
     call_site::{Call, call_before, is_code},
     functions::Functions,
-    prologue::{Base, CallerFp, FrameLayout, frame_layout},
+    prologue::{Base, CallerFp, FrameLayout, frame_layout, frame_layout_ahead},
     walk::{Regs, Step},
 };
 use crate::{
@@ -34,7 +34,10 @@ const START_REACH: u64 = 64;
 pub(super) struct WithoutCfi {
     functions: Functions,
     calls: FxHashMap<u64, Option<Call>>,
+    /// By begin of the function and place in it.
     layouts: FxHashMap<(u64, u64), Option<FrameLayout>>,
+    /// By place.
+    layouts_ahead: FxHashMap<u64, Option<FrameLayout>>,
 }
 
 impl WithoutCfi {
@@ -68,9 +71,16 @@ impl WithoutCfi {
             }
         }
         match self.by_scan(target, function, regs, window) {
-            Step::Lost(_) => self.by_frame_pointer(target, module.is_some(), regs, window),
-            step => step,
+            Step::Lost(_) => {}
+            step => return step,
         }
+        if let Some(layout) = self.layout_ahead(target, regs.ip) {
+            match self.by_layout(target, &layout, regs, window) {
+                Step::Lost(_) => {}
+                step => return step,
+            }
+        }
+        self.by_frame_pointer(target, module.is_some(), regs, window)
     }
 
     /// The frame as the function's instructions say.
@@ -223,6 +233,24 @@ impl WithoutCfi {
             let mut bytes = vec![0; size as usize];
             let got = code(target, start, &mut bytes);
             frame_layout(bytes.get(..got)?, start, ip)
+        })
+    }
+
+    fn layout_ahead(&mut self, target: &Target, ip: u64) -> Option<FrameLayout> {
+        if self.layouts_ahead.len() >= MAX_CALLS {
+            self.layouts_ahead.clear();
+        }
+        *self.layouts_ahead.entry(ip).or_insert_with(|| {
+            let start = ip.checked_sub(READ_BEYOND)?;
+            let mut bytes = vec![0; 2 * READ_BEYOND as usize];
+            // The code before may not be there: then what comes after must do.
+            for start in [start, ip] {
+                let got = code(target, start, &mut bytes);
+                if start.saturating_add(got as u64) > ip {
+                    return frame_layout_ahead(bytes.get(..got)?, start, ip);
+                }
+            }
+            None
         })
     }
 }
