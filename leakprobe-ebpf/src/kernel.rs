@@ -71,11 +71,7 @@ impl Task {
         if offset == ABSENT {
             return T::ZERO;
         }
-        let field = self
-            .0
-            .cast::<u8>()
-            .wrapping_add(offset as usize)
-            .cast::<T>();
+        let field = self.0.cast::<u8>().wrapping_add(offset as usize).cast::<T>();
         // SAFETY: the verifier lets the program load only if the field is a readable `T`.
         // Volatile, because other CPUs write it.
         unsafe { field.read_volatile() }

@@ -104,10 +104,7 @@ fn own_switches() -> Switches {
         libc::getrusage(libc::RUSAGE_THREAD, usage.as_mut_ptr());
         usage.assume_init()
     };
-    Switches {
-        voluntary: usage.ru_nvcsw as u64,
-        involuntary: usage.ru_nivcsw as u64,
-    }
+    Switches { voluntary: usage.ru_nvcsw as u64, involuntary: usage.ru_nivcsw as u64 }
 }
 
 /// Narrows the relation of the two clocks down, wake-up by wake-up.
@@ -150,11 +147,7 @@ impl Calibrator {
         if self.used == 0 || crossed && most.saturating_sub(least) > TICK_NS {
             return None;
         }
-        Some(Calibration {
-            least,
-            most,
-            at: read(libc::CLOCK_MONOTONIC),
-        })
+        Some(Calibration { least, most, at: read(libc::CLOCK_MONOTONIC) })
     }
 }
 
@@ -162,11 +155,7 @@ impl Calibration {
     /// The two clocks are the same; for tests.
     #[cfg(test)]
     pub(super) fn exact(at: u64) -> Calibration {
-        Calibration {
-            least: 0,
-            most: 0,
-            at,
-        }
+        Calibration { least: 0, most: 0, at }
     }
 
     /// A time of the scheduler's clock, in `CLOCK_MONOTONIC`: between the two.
@@ -181,10 +170,7 @@ impl Calibration {
         let drift = u128::from(apart) * ago / u128::from(self.at.max(1));
         // No more than `apart`, as `ago` is no more than `at`.
         let drift = drift as u64;
-        (
-            Ns(earliest.saturating_sub(drift)),
-            Ns(latest.saturating_add(drift)),
-        )
+        (Ns(earliest.saturating_sub(drift)), Ns(latest.saturating_add(drift)))
     }
 }
 
@@ -219,11 +205,7 @@ mod tests {
         assert_eq!(Calibrator::new().finish(), None);
         let mut calibrator = Calibrator::new();
         for arrival in [1_000, 19_000_000] {
-            let wakeup = Wakeup {
-                due: 10_000_000,
-                awake: 10_001_000,
-                switches: 1,
-            };
+            let wakeup = Wakeup { due: 10_000_000, awake: 10_001_000, switches: 1 };
             calibrator.observe(wakeup, arrival, 1);
         }
         assert_eq!(calibrator.finish(), None);
@@ -234,11 +216,7 @@ mod tests {
         // Check that wake-ups on CPUs whose clocks differ by a tick widen the bounds.
         let mut calibrator = Calibrator::new();
         for arrival in [10_000_000, 14_000_000] {
-            let wakeup = Wakeup {
-                due: 9_999_000,
-                awake: 10_001_000,
-                switches: 1,
-            };
+            let wakeup = Wakeup { due: 9_999_000, awake: 10_001_000, switches: 1 };
             calibrator.observe(wakeup, arrival, 1);
         }
         let calibration = calibrator.finish().unwrap();
@@ -248,11 +226,7 @@ mod tests {
     #[test]
     fn long_ago_is_less_certain() {
         // Check that drift widens what is said of times long ago, and that no input overflows.
-        let calibration = Calibration {
-            least: 10,
-            most: 4_000,
-            at: 2_000_000_000,
-        };
+        let calibration = Calibration { least: 10, most: 4_000, at: 2_000_000_000 };
         let (earliest, latest) = calibration.monotonic(500_000_000);
         assert!(earliest <= Ns(500_000_000 + 10 - 2_990));
         assert!(latest >= Ns(500_000_000 + 4_000 + 2_990));

@@ -61,10 +61,7 @@ impl ProbeError {
     pub(super) fn refused(what: &'static str, error: impl Into<anyhow::Error>) -> Self {
         let error = error.into();
         let why = match error.downcast_ref() {
-            Some(ProgramError::LoadError {
-                io_error,
-                verifier_log,
-            }) => {
+            Some(ProgramError::LoadError { io_error, verifier_log }) => {
                 log::debug!("{what}: {io_error}: {verifier_log}");
                 format!("{io_error}; -v shows what the verifier said")
             }

@@ -183,8 +183,5 @@ fn calibrate(loaded: &mut Loaded) -> Result<Calibrator, ProbeError> {
 }
 
 fn failed(source: std::io::Error) -> ProbeError {
-    ProbeError::Read {
-        from: "the task iterator",
-        source,
-    }
+    ProbeError::Read { from: "the task iterator", source }
 }

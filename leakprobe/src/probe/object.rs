@@ -105,10 +105,7 @@ impl Loaded {
                 FILTER_WATCHED
             }
         };
-        let filter = Filter {
-            mode,
-            kernel_stacks: kernel_stacks as u32,
-        };
+        let filter = Filter { mode, kernel_stacks: kernel_stacks as u32 };
         self.filter
             .set(0, [filter.mode, filter.kernel_stacks], 0)
             .map_err(|error| ProbeError::refused("an update of the map FILTER", error))

@@ -82,6 +82,16 @@ impl Target {
         })
     }
 
+    /// Whatever process has this pid now.
+    #[cfg(test)]
+    pub(crate) fn open_now(pid: u32) -> Result<Target, ProcessError> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))
+            .map_err(|e| ProcessError::from_io(pid, "stat", e))?;
+        let after = stat.rsplit(')').next().unwrap_or_default();
+        let start = after.split_whitespace().nth(19).unwrap_or_default();
+        Target::open(pid, start.parse().unwrap_or(0) * TICK_NS)
+    }
+
     /// Its pid.
     pub fn pid(&self) -> u32 {
         self.pid
@@ -109,17 +119,15 @@ impl Target {
     /// address.
     pub fn modules(&mut self, files: &mut ModuleFiles) -> &[LoadedModule] {
         if !self.modules_known {
-            let access = Access {
-                pid: self.pid,
-                folder: &self.task,
-                maps: &self.maps,
-                memory: &self.memory,
-            };
-            self.modules = loaded(&access, files);
+            self.modules = loaded(&self.access(), files);
             self.modules_known = true;
             self.generation += 1;
         }
         &self.modules
+    }
+
+    pub(super) fn access(&self) -> Access<'_> {
+        Access { pid: self.pid, folder: &self.task, maps: &self.maps, memory: &self.memory }
     }
 
     /// The same without opening: empty before [`Target::modules`] was called.
@@ -132,6 +140,13 @@ impl Target {
         let after = self.modules.partition_point(|m| m.start <= address);
         let module = self.modules.get(after.checked_sub(1)?)?;
         (address < module.end).then_some(module)
+    }
+
+    /// Puts other modules in the place of those found.
+    #[cfg(test)]
+    pub(crate) fn replace_modules(&mut self, modules: Vec<LoadedModule>) {
+        self.modules = modules;
+        self.generation += 1;
     }
 
     /// Moves when [`Target::loaded`] changes.
@@ -230,4 +245,77 @@ fn loaded(access: &Access, files: &mut ModuleFiles) -> Vec<LoadedModule> {
         }
     }
     modules
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start_ns(pid: u32) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let after = stat.rsplit(')').next().unwrap();
+        after.split_whitespace().nth(19).unwrap().parse::<u64>().unwrap() * TICK_NS
+    }
+
+    #[test]
+    fn own_modules() {
+        // Check that the load bias takes an address of ours to the symbol that it is in.
+        let pid = std::process::id();
+        let mut target = Target::open(pid, start_ns(pid)).unwrap();
+        assert!(target.module_at(start_ns as fn(u32) -> u64 as usize as u64).is_none());
+        target.modules(&mut ModuleFiles::new());
+        let address = start_ns as fn(u32) -> u64 as usize as u64;
+        let module = target.module_at(address).unwrap();
+        let svma = module.svma(address);
+        let symbols = module.file.symbols();
+        let covering =
+            symbols.iter().find(|(_, start, size)| (*start..start + size).contains(&svma));
+        let (name, ..) = covering.unwrap();
+        assert!(name.contains("start_ns"), "{name}");
+        let vdso = target.loaded().iter().find(|m| m.file.module().path == "[vdso]").unwrap();
+        assert!(vdso.file.symbols().iter().any(|(name, ..)| name == "__vdso_clock_gettime"));
+        assert!(vdso.file.call_frames().unwrap().eh_frame.is_some());
+        assert!(target.still_there());
+    }
+
+    #[test]
+    fn modules_are_shared() {
+        // Check that one file is opened once for two processes.
+        let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        let mut files = ModuleFiles::new();
+        let pid = std::process::id();
+        let mut own = Target::open_now(pid).unwrap();
+        let mut other = Target::open_now(child.id()).unwrap();
+        let libc = |modules: &[LoadedModule]| {
+            let libc = modules.iter().find(|m| m.file.module().file_name() == "libc.so.6");
+            libc.map(|m| Arc::clone(&m.file))
+        };
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        let theirs = loop {
+            // The child may not have come to mapping it yet.
+            if let Some(libc) = libc(other.modules(&mut files)) {
+                break libc;
+            }
+            assert!(std::time::Instant::now() < deadline);
+            other = Target::open_now(child.id()).unwrap();
+        };
+        assert!(Arc::ptr_eq(&theirs, &libc(own.modules(&mut files)).unwrap()));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn another_process_with_its_pid() {
+        // Check that a process created at another time is not taken for the one that was meant.
+        let pid = std::process::id();
+        let error = Target::open(pid, start_ns(pid) + 50 * TICK_NS).unwrap_err();
+        assert!(matches!(error, ProcessError::Gone { pid: gone } if gone == pid));
+    }
+
+    #[test]
+    fn no_such_process() {
+        // Check that a pid that nobody has is said to be gone.
+        let error = Target::open(u32::MAX >> 2, 0).unwrap_err();
+        assert!(matches!(error, ProcessError::Gone { .. }), "{error}");
+    }
 }

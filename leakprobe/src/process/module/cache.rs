@@ -7,27 +7,33 @@ use rustc_hash::FxHashMap;
 use super::{Access, ModuleFile, Unusable, elf::Image};
 use crate::process::{Backing, Mapping};
 
-/// Files kept open at most. Each holds a descriptor, and the usual soft limit is 1024.
-const MAX_FILES: usize = 512;
+/// Files kept open at most. Each holds a descriptor, with its debug file two, and the usual soft limit
+/// is 1024.
+const MAX_FILES: usize = 384;
 /// Largest vdso (it is two pages on 6.18), bytes.
 const MAX_VDSO: usize = 64 << 10;
 
-/// A version of a file. While it is kept it is open, so that its inode can't be another file's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// A version of a file under one name. While it is kept it is open, so that its inode can't be
+/// another file's.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     device: u64,
     inode: u64,
     size: u64,
     modified: (i64, i64),
+    path: Arc<Path>,
+    deleted: bool,
 }
 
-impl From<&Metadata> for Key {
-    fn from(metadata: &Metadata) -> Self {
+impl Key {
+    fn new(metadata: &Metadata, path: &Arc<Path>, deleted: bool) -> Self {
         Key {
             device: metadata.st_dev(),
             inode: metadata.st_ino(),
             size: metadata.st_size(),
             modified: (metadata.st_mtime(), metadata.st_mtime_nsec()),
+            path: Arc::clone(path),
+            deleted,
         }
     }
 }
@@ -66,11 +72,8 @@ impl ModuleFiles {
             Ok(opened) => opened,
             Err(why) => return Arc::new(ModuleFile::unusable(path, deleted, why)),
         };
-        let key = Key::from(&metadata);
-        if let Some(known) = self.files.get(&key)
-            && Path::new(&known.module.path) == &**path
-            && known.module.deleted == deleted
-        {
+        let key = Key::new(&metadata, path, deleted);
+        if let Some(known) = self.files.get(&key) {
             return Arc::clone(known);
         }
         let image = Image::File(Arc::new(file));

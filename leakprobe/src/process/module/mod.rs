@@ -67,6 +67,11 @@ pub(crate) struct CallFrames {
     pub got: Option<Range<u64>>,
 }
 
+/// What `.eh_frame_hdr` begins with: version 1, then how the pointer to `.eh_frame`, the count and
+/// the table are encoded. All linkers write it so; those who read it don't guard against other
+/// counts. A section that differs is done without.
+const EH_FRAME_HDR: [u8; 4] = [1, 0x1b, 0x03, 0x3b];
+
 /// A mapped file: what it is, and its contents if it is really the file that is mapped.
 #[derive(Debug)]
 pub struct ModuleFile {
@@ -118,6 +123,12 @@ impl ModuleFile {
                 debug_file: OnceLock::new(),
             }),
         }
+    }
+
+    /// A file that is only in memory.
+    #[cfg(test)]
+    pub(crate) fn from_bytes(path: &str, bytes: Vec<u8>) -> ModuleFile {
+        ModuleFile::new(Path::new(path), false, Image::Memory(bytes.into()), None)
     }
 
     /// What it is, as snapshots say it.
@@ -214,6 +225,7 @@ impl Contents {
             let bytes = self.image.bytes(offset, size, elf::MAX_SECTION)?;
             Some((bytes.into(), svma..svma.saturating_add(size)))
         });
+        let eh_frame_hdr = eh_frame_hdr.filter(|(bytes, _)| bytes.starts_with(&EH_FRAME_HDR));
         CallFrames {
             eh_frame: load(b".eh_frame").or_else(|| self.eh_frame_by_header(&eh_frame_hdr)),
             eh_frame_hdr,

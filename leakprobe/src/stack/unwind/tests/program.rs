@@ -16,9 +16,11 @@ use crate::{
     stack::{RawFrame, RawStack, ThreadStart, Unwinder},
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 /// Number of read() on x86-64.
 pub const READ: u64 = 0;
+/// Number of futex() on x86-64.
+pub const FUTEX: u64 = 202;
 
 /// Whether a program is installed.
 pub fn is_installed(program: &str) -> bool {
@@ -88,10 +90,12 @@ impl Running {
     }
 
     pub fn target(&self) -> Target {
+        Target::open_now(self.pid()).unwrap()
+    }
+
+    pub fn leader_is_zombie(&self) -> bool {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
-        let fields = stat.rsplit(')').next().unwrap();
-        let start: u64 = fields.split_whitespace().nth(19).unwrap().parse().unwrap();
-        Target::open(self.pid(), start * 10_000_000).unwrap()
+        stat.rsplit(')').next().unwrap().trim_start().starts_with('Z')
     }
 
     pub fn tids(&self) -> Vec<u32> {
@@ -181,4 +185,12 @@ pub fn names(stack: &RawStack) -> Vec<String> {
             RawFrame::Unknown { address, why } => format!("{why:?} {address:#x}"),
         })
         .collect()
+}
+
+/// The address of a frame, whatever its kind.
+pub fn address(frame: &RawFrame) -> u64 {
+    match frame {
+        RawFrame::At { svma, .. } => *svma,
+        RawFrame::Unknown { address, .. } => *address,
+    }
 }

@@ -1,4 +1,5 @@
 /* A thread that waits in read() for ever, below a chain of functions that the argument chooses. */
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -77,7 +78,7 @@ KEPT void interrupted(void) {
 }
 
 KEPT void *routine(void *arg) {
-    if (!strcmp(mode, "plain"))
+    if (!strcmp(mode, "plain") || !strcmp(mode, "leader"))
         outer(*(int *)arg);
     else if (!strcmp(mode, "aligned"))
         aligned(*(int *)arg);
@@ -101,15 +102,23 @@ KEPT void *routine(void *arg) {
 int main(int argc, char **argv) {
     struct sigaction action = {.sa_handler = handler, .sa_flags = SA_ONSTACK};
     pthread_t thread;
+    pthread_attr_t attributes;
     int number = 40;
     if (argc != 2 || pipe(ends) || sigaction(SIGUSR1, &action, NULL))
         return 1;
     mode = argv[1];
-    if (pthread_create(&thread, NULL, routine, &number))
+    /* musl's default is 128 KiB. */
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, 8 << 20);
+    if (pthread_create(&thread, &attributes, routine, &number))
         return 1;
     puts("ready");
     fflush(stdout);
-    pthread_join(thread, NULL);
+    if (!strcmp(mode, "leader"))
+        pthread_exit(NULL);
+    /* To its end when the test's process has ended and with it our standard input. */
+    struct pollfd input = {.fd = 0};
+    poll(&input, 1, -1);
     AFTER();
     return 0;
 }
