@@ -42,6 +42,13 @@ pub(super) struct WithoutCfi {
 }
 
 impl WithoutCfi {
+    /// Forgets instructions; where functions of files begin stays known.
+    pub(super) fn forget_code(&mut self) {
+        self.calls.clear();
+        self.layouts.clear();
+        self.layouts_ahead.clear();
+    }
+
     /// One step up the stack.
     pub(super) fn step(
         &mut self,
