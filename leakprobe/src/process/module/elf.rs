@@ -19,8 +19,8 @@ const MAX_TABLE: u64 = 1 << 20;
 const MAX_BUILD_ID: usize = 64;
 /// Addresses in a file from here on are not user addresses.
 const MAX_SVMA: u64 = 1 << 47;
-/// Largest section that is loaded, bytes.
-pub(super) const MAX_SECTION: u64 = 256 << 20;
+/// Largest section of unwind information that is loaded, bytes (Chromium's has some 25 MB).
+pub(super) const MAX_SECTION: u64 = 64 << 20;
 
 /// Where the bytes of an ELF file come from.
 #[derive(Clone, Debug)]

@@ -32,8 +32,17 @@ impl Access<'_> {
         let link = format!("map_files/{:x}-{:x}", mapping.start, mapping.end);
         match root::open(&self.folder.join(link)) {
             Ok(file) => with_metadata(file),
-            Err(_) => self.open_by_path(mapping),
+            Err(_) => self
+                .open_program(mapping)
+                .map_or_else(|| self.open_by_path(mapping), Ok),
         }
+    }
+
+    /// Opens the program itself if that is what is mapped: also without privilege, and when it was
+    /// deleted or upgraded.
+    fn open_program(&self, mapping: &Mapping) -> Option<(File, Metadata)> {
+        let (file, metadata) = with_metadata(root::open(&self.folder.join("exe")).ok()?).ok()?;
+        is_inode_of(&metadata, mapping).then_some((file, metadata))
     }
 
     /// Opens what has the path of the mapped file now, if that is the mapped file: it has the mapped
@@ -49,11 +58,7 @@ impl Access<'_> {
                 let elf = Elf::parse(&Image::File(Arc::clone(&file)))?;
                 elf.build_id.is_some_and(|id| id == mapped)
             }
-            None => {
-                let device = metadata.st_dev();
-                mapping.inode == metadata.st_ino()
-                    && mapping.device == (libc::major(device), libc::minor(device))
-            }
+            None => is_inode_of(&metadata, mapping),
         };
         match Arc::into_inner(file) {
             Some(file) if same => Ok((file, metadata)),
@@ -81,6 +86,12 @@ impl Access<'_> {
     pub(super) fn root(&self) -> PathBuf {
         format!("/proc/{}/root", self.pid).into()
     }
+}
+
+fn is_inode_of(metadata: &Metadata, mapping: &Mapping) -> bool {
+    let device = metadata.st_dev();
+    mapping.inode == metadata.st_ino()
+        && mapping.device == (libc::major(device), libc::minor(device))
 }
 
 fn with_metadata(file: File) -> Result<(File, Metadata), Unusable> {

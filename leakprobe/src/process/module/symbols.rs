@@ -9,7 +9,7 @@ use object::{
 use super::elf::{Elf, Image, Section};
 
 /// Largest symbol or string table that is read, bytes.
-const MAX_TABLE: u64 = 128 << 20;
+const MAX_TABLE: u64 = 64 << 20;
 /// Longest name, bytes; longer ones are cut.
 const MAX_NAME: usize = 4096;
 

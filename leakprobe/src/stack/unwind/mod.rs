@@ -91,6 +91,7 @@ impl Unwinder {
             self.generation = target.generation();
             self.ways = Ways::default();
         }
+        self.ways.forget_code();
         let mut walks: Vec<Walk> = threads.iter().map(|t| Walk::new(&t.registers)).collect();
         for group in walks.chunks_mut(GROUP) {
             let mut group: Vec<&mut Walk> = group.iter_mut().collect();

@@ -65,6 +65,11 @@ pub(super) struct Ways {
 }
 
 impl Ways {
+    /// Forgets what may have changed since: a JIT writes new code where old code was.
+    pub(super) fn forget_code(&mut self) {
+        self.without_cfi.forget_code();
+    }
+
     fn way(&mut self, target: &Target, ip: u64, lookup: u64) -> Way {
         if let Some(way) = self.known.get(&lookup) {
             return way.clone();
@@ -85,6 +90,16 @@ impl Ways {
             Way::Signal => return signal::step(regs, window),
             Way::End => Step::End,
             Way::WithoutCfi => self.without_cfi.step(target, regs, exact, window),
+        };
+        // The code may say what its unwind information leaves to rbp.
+        let step = match step {
+            Step::Lost(Unnamed::NoBasePointer) if regs.bp.is_none() => {
+                match self.without_cfi.step(target, regs, exact, window) {
+                    Step::Lost(_) => step,
+                    found => found,
+                }
+            }
+            step => step,
         };
         match step {
             // Whatever the rules say, a stack grows down: so no walk goes in circles.

@@ -10,6 +10,8 @@ use super::{
     Window,
     call_site::{Call, call_before, is_code},
     functions::Functions,
+    prologue::{Base, CallerFp, FrameLayout, frame_layout, frame_layout_ahead},
+    signal::is_return_trampoline,
     walk::{Regs, Step},
 };
 use crate::{
@@ -41,6 +43,13 @@ pub(super) struct WithoutCfi {
 }
 
 impl WithoutCfi {
+    /// Forgets instructions; where functions of files begin stays known.
+    pub(super) fn forget_code(&mut self) {
+        self.calls.clear();
+        self.layouts.clear();
+        self.layouts_ahead.clear();
+    }
+
     /// One step up the stack.
     pub(super) fn step(
         &mut self,
@@ -96,7 +105,8 @@ impl WithoutCfi {
         let Some(ip) = window.word(at) else {
             return Step::Needs(at);
         };
-        if self.call(target, ip).is_none() {
+        // The kernel enters a signal handler without a call.
+        if self.call(target, ip).is_none() && !is_return_trampoline(target, ip) {
             return Step::Lost(Unnamed::NoUnwindInfo);
         }
         let bp = match layout.caller_fp {
@@ -183,7 +193,7 @@ impl WithoutCfi {
             // the frame is another function's.
             Some(Call::To(start)) => !in_file || start <= regs.ip,
             Some(Call::Indirect) => true,
-            None => false,
+            None => is_return_trampoline(target, ip),
         };
         if !chained || !called {
             return Step::Lost(Unnamed::NoUnwindInfo);
@@ -222,16 +232,11 @@ impl WithoutCfi {
             self.layouts_ahead.clear();
         }
         *self.layouts_ahead.entry(ip).or_insert_with(|| {
-            let start = ip.checked_sub(READ_BEYOND)?;
+            let mapping = target.maps().find(ip)?;
+            let start = ip.saturating_sub(READ_BEYOND).max(mapping.start);
             let mut bytes = vec![0; 2 * READ_BEYOND as usize];
-            // The code before may not be there: then what comes after must do.
-            for start in [start, ip] {
-                let got = code(target, start, &mut bytes);
-                if start.saturating_add(got as u64) > ip {
-                    return frame_layout_ahead(bytes.get(..got)?, start, ip);
-                }
-            }
-            None
+            let got = code(target, start, &mut bytes);
+            frame_layout_ahead(bytes.get(..got)?, start, ip)
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::program::{PATIENCE, Program, is_installed};
+use super::program::{PATIENCE, Program, address, is_installed};
 use crate::process::ModuleFiles;
 
 const TEXT: &str = include_str!("waiting.c");
@@ -32,6 +32,10 @@ fn assert_all_shapes(program: &Program, how: &str) {
         ("altstack", &["wait_for_ever", "inner", "handler"]),
     ];
     for (mode, functions) in shapes {
+        // Where a realigned stack was before, only unwind information says.
+        if mode == "aligned" && how.starts_with("without") {
+            continue;
+        }
         let running = program.start(&[mode]);
         for with_bp in [true, false] {
             let how = format!("{how}, {mode}, bp {with_bp}");
@@ -84,6 +88,18 @@ builds! {
     compressed: "compressed .debug_frame", "cc",
         ["-O2", "-g", "-gz=zlib", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables"];
     #[ignore = "needs a decoder of whole functions"]
+    without: "without unwind information", "cc",
+        ["-O2", "-fno-asynchronous-unwind-tables", "-fomit-frame-pointer"];
+    #[ignore = "needs a decoder of whole functions"]
+    without_unoptimized: "without unwind information, -O0", "cc",
+        ["-O0", "-fno-asynchronous-unwind-tables"];
+    #[ignore = "needs a decoder of whole functions"]
+    without_static: "without unwind information, static", "cc",
+        ["-O2", "-fno-asynchronous-unwind-tables", "-fomit-frame-pointer", "-static"];
+    #[ignore = "needs a decoder of whole functions"]
+    musl_without: "without unwind information, musl", "musl-gcc",
+        ["-O2", "-static", "-fno-asynchronous-unwind-tables"];
+    #[ignore = "needs a decoder of whole functions"]
     musl: "musl", "musl-gcc", ["-O2"];
     #[ignore = "needs a decoder of whole functions"]
     musl_static: "musl static", "musl-gcc", ["-O2", "-static"];
@@ -129,6 +145,37 @@ fn stripped_program_with_debug_file() {
     program.run("strip", &["program"]);
     program.run("objcopy", &["--add-gnu-debuglink=program.debug", "program"]);
     assert_all_shapes(&program, "separate debug file");
+}
+
+/// That a program has the same stacks with its symbols stripped.
+fn assert_same_when_stripped(compiler: &str, flags: &[&str]) {
+    let program = Program::compile(compiler, flags, TEXT);
+    let stacks = || {
+        let modes = ["plain", "large", "short", "signal"].iter();
+        let stacks = modes.map(|mode| program.start(&[mode]).stack(true));
+        let addresses = stacks.map(|stack| stack.iter().map(address).collect::<Vec<u64>>());
+        addresses.collect::<Vec<_>>()
+    };
+    let with_symbols = stacks();
+    program.run("strip", &["program"]);
+    assert!(with_symbols == stacks(), "{compiler} {flags:?}");
+}
+
+#[test]
+fn stripped() {
+    // Check that symbols are not needed to unwind.
+    assert_same_when_stripped("cc", &["-O2", "-static"]);
+}
+
+#[test]
+#[ignore = "needs a decoder of whole functions"]
+fn stripped_without_unwind_information() {
+    // Check that symbols are not needed to unwind code that has no unwind information either.
+    let flags = ["-O2", "-fno-asynchronous-unwind-tables", "-static"];
+    assert_same_when_stripped("cc", &flags);
+    if is_installed("musl-gcc") {
+        assert_same_when_stripped("musl-gcc", &flags);
+    }
 }
 
 #[test]

@@ -158,6 +158,11 @@ impl Running {
 
     /// The stack of the one thread that waits in read(), by its raw function names.
     pub fn names(&self, with_bp: bool) -> Vec<String> {
+        names(&self.stack(with_bp))
+    }
+
+    /// The stack of the one thread that waits in read().
+    pub fn stack(&self, with_bp: bool) -> RawStack {
         let (tid, registers) = self.blocked_in(READ, 1)[0];
         let registers = if with_bp { self.with_bp(tid, registers) } else { registers };
         let mut target = self.target();
@@ -165,7 +170,7 @@ impl Running {
         let threads = [ThreadStart { registers }];
         let stacks = Unwinder::new().unwind(&target, &threads, Instant::now() + PATIENCE);
         assert!(target.still_there());
-        names(&stacks[0])
+        stacks[0].clone()
     }
 }
 
