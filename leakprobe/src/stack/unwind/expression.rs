@@ -49,7 +49,7 @@ impl Rules {
         Ok(match ip {
             // No return address: by convention nothing has called this.
             Some(0) => Step::End,
-            Some(ip) => Step::Caller(Regs { ip, sp: cfa, bp }),
+            Some(ip) => Step::Caller(Regs { ip, sp: cfa, bp, di: None }),
             None => Step::Lost(Unnamed::NoUnwindInfo),
         })
     }
@@ -127,6 +127,7 @@ impl Regs {
             X86_64::RSP => Ok(self.sp),
             X86_64::RA => Ok(self.ip),
             X86_64::RBP => self.bp.ok_or(Step::Lost(Unnamed::NoBasePointer)),
+            X86_64::RDI => self.di.ok_or(Step::Lost(Unnamed::NoUnwindInfo)),
             _ => Err(Step::Lost(Unnamed::NoUnwindInfo)),
         }
     }

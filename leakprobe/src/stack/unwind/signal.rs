@@ -31,6 +31,6 @@ pub(super) fn step(regs: &Regs, window: &Window) -> Step {
         let address = regs.sp.wrapping_add(offset);
         window.word(address).ok_or(Step::Needs(address))
     };
-    let interrupted = || Ok(Regs { ip: word(IP)?, sp: word(SP)?, bp: Some(word(BP)?) });
+    let interrupted = || Ok(Regs { ip: word(IP)?, sp: word(SP)?, bp: Some(word(BP)?), di: None });
     interrupted().map_or_else(|step| step, Step::Interrupted)
 }

@@ -31,6 +31,9 @@ pub(super) struct Regs {
     pub ip: u64,
     pub sp: u64,
     pub bp: Option<u64>,
+    /// rdi, which only the innermost frame has: vfork keeps its return address there (glibc,
+    /// sysdeps/unix/sysv/linux/x86_64/vfork.S; musl, src/process/x86_64/vfork.s).
+    pub di: Option<u64>,
 }
 
 /// What one step up the stack comes to.
@@ -102,8 +105,9 @@ impl Ways {
             step => step,
         };
         match step {
-            // Whatever the rules say, a stack grows down: so no walk goes in circles.
-            Step::Caller(caller) if caller.sp <= regs.sp => Step::Lost(Unnamed::NoUnwindInfo),
+            // Whatever the rules say, a stack grows down: so no walk goes in circles. Only the innermost
+            // frame may have taken its return address off the stack.
+            Step::Caller(caller) if caller.sp < regs.sp || caller.sp == regs.sp && !exact => Step::Lost(Unnamed::NoUnwindInfo),
             step => step,
         }
     }
@@ -125,7 +129,12 @@ pub(super) struct Walk {
 impl Walk {
     pub(super) fn new(registers: &Registers) -> Walk {
         Walk {
-            regs: Regs { ip: registers.ip, sp: registers.sp, bp: registers.bp },
+            regs: Regs {
+                ip: registers.ip,
+                sp: registers.sp,
+                bp: registers.bp,
+                di: Some(registers.args[0]),
+            },
             exact: true,
             frames: Vec::new(),
             noted: false,

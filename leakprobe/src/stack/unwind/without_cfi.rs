@@ -120,7 +120,7 @@ impl WithoutCfi {
                 }
             }
         };
-        Step::Caller(Regs { ip, sp: at.wrapping_add(8), bp })
+        Step::Caller(Regs { ip, sp: at.wrapping_add(8), bp, di: None })
     }
 
     /// The nearest word on the stack that is a return address to a caller of this very function:
@@ -148,7 +148,7 @@ impl WithoutCfi {
             let first = std::mem::take(&mut first);
             match call {
                 Call::Indirect if first && is_outermost(target, None, candidate) => {
-                    return Step::Caller(Regs { ip: candidate, sp: at.wrapping_add(8), bp: None });
+                    return Step::Caller(Regs { ip: candidate, sp: at.wrapping_add(8), bp: None, di: None });
                 }
                 Call::To(start) if start <= regs.ip && function.is_none_or(|f| f == start) => {
                     if let Some(layout) = self.layout(target, start, regs.ip)
@@ -198,7 +198,7 @@ impl WithoutCfi {
         if !chained || !called {
             return Step::Lost(Unnamed::NoUnwindInfo);
         }
-        Step::Caller(Regs { ip, sp: bp.wrapping_add(16), bp: Some(next) })
+        Step::Caller(Regs { ip, sp: bp.wrapping_add(16), bp: Some(next), di: None })
     }
 
     fn call(&mut self, target: &Target, return_address: u64) -> Option<Call> {

@@ -87,21 +87,15 @@ builds! {
         ["-O2", "-g", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables"];
     compressed: "compressed .debug_frame", "cc",
         ["-O2", "-g", "-gz=zlib", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables"];
-    #[ignore = "needs a decoder of whole functions"]
     without: "without unwind information", "cc",
         ["-O2", "-fno-asynchronous-unwind-tables", "-fomit-frame-pointer"];
-    #[ignore = "needs a decoder of whole functions"]
     without_unoptimized: "without unwind information, -O0", "cc",
         ["-O0", "-fno-asynchronous-unwind-tables"];
-    #[ignore = "needs a decoder of whole functions"]
     without_static: "without unwind information, static", "cc",
         ["-O2", "-fno-asynchronous-unwind-tables", "-fomit-frame-pointer", "-static"];
-    #[ignore = "needs a decoder of whole functions"]
     musl_without: "without unwind information, musl", "musl-gcc",
         ["-O2", "-static", "-fno-asynchronous-unwind-tables"];
-    #[ignore = "needs a decoder of whole functions"]
     musl: "musl", "musl-gcc", ["-O2"];
-    #[ignore = "needs a decoder of whole functions"]
     musl_static: "musl static", "musl-gcc", ["-O2", "-static"];
 }
 
@@ -168,7 +162,6 @@ fn stripped() {
 }
 
 #[test]
-#[ignore = "needs a decoder of whole functions"]
 fn stripped_without_unwind_information() {
     // Check that symbols are not needed to unwind code that has no unwind information either.
     let flags = ["-O2", "-fno-asynchronous-unwind-tables", "-static"];
