@@ -84,7 +84,8 @@ pub struct TaskRecord {
     pub ns_tid: u32,
     /// Inode of the task's own PID namespace.
     pub pid_ns: u32,
-    /// `task_struct.__state` (`state` before 5.14).
+    /// `task_struct.__state` (`state` before 5.14); with `TASK_FROZEN` (0x8000) also where the
+    /// cgroup freezer holds the task, which the kernel itself says in another place.
     pub state: u32,
     /// `task_struct.exit_state`.
     pub exit_state: u32,
@@ -163,8 +164,8 @@ pub struct Offsets {
     pub task_on_cpu: u32,
     /// `task_struct.prio`: below 100 the fair scheduler does not account for the task.
     pub task_prio: u32,
-    /// Padding to a multiple of eight; 0.
-    pub reserved: u32,
+    /// `task_struct.jobctl`.
+    pub task_jobctl: u32,
 }
 
 /// What the `iter/task` program lets through and collects; set before each pass.

@@ -39,7 +39,7 @@ const UNSET: Offsets = Offsets {
     pid_namespace_inum: ABSENT,
     task_on_cpu: ABSENT,
     task_prio: ABSENT,
-    reserved: 0,
+    task_jobctl: ABSENT,
 };
 
 /// The offset of one field, [`ABSENT`] where this kernel lacks it.

@@ -23,6 +23,12 @@ use crate::{
 const PF_KTHREAD: u32 = 0x0020_0000;
 /// An io_uring worker: a thread of the process that never runs user code.
 const PF_IO_WORKER: u32 = 0x0000_0010;
+/// The cgroup freezer wants the task stopped; it then sleeps interruptibly in do_freezer_trap
+/// (include/linux/sched/jobctl.h and kernel/signal.c, 5.2 to 7.3).
+const JOBCTL_TRAP_FREEZE: u64 = 1 << 23;
+const TASK_INTERRUPTIBLE: u32 = 0x1;
+const TASK_FROZEN: u32 = 0x8000;
+
 /// First priority of the fair scheduler (include/linux/sched/prio.h).
 const MAX_RT_PRIO: u32 = 100;
 
@@ -143,6 +149,10 @@ fn fill(context: &Context, filter: &Filter, seq_num: u64, record: &mut TaskRecor
     record.seen_ns = unsafe { bpf_ktime_get_ns() };
     if moved(task, record) {
         record.state = 0;
+    } else if task.load::<u64>(offset!(task_jobctl)) & JOBCTL_TRAP_FREEZE != 0
+        && record.state & TASK_INTERRUPTIBLE != 0
+    {
+        record.state |= TASK_FROZEN;
     }
     Some(())
 }

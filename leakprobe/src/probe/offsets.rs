@@ -54,7 +54,7 @@ pub(super) fn resolve(btf: &Btf<'_>) -> Result<Offsets, ProbeError> {
         pid_namespace_inum: find(btf, "pid_namespace", "ns.inum")?,
         task_on_cpu: optional("on_cpu"), // CONFIG_SMP
         task_prio: task("prio")?,
-        reserved: 0,
+        task_jobctl: task("jobctl")?,
     })
 }
 

@@ -124,6 +124,8 @@ impl ProcTasks {
 
         let state = match syscall {
             Some(Syscall::Running) => TaskState::Running,
+            // Held by the cgroup freezer, which /proc shows as a sleep.
+            _ if wchan.as_deref() == Some("do_freezer_trap") => TaskState::Frozen,
             _ => state::from_letter(stat.state),
         };
         let start = stat.start_ticks.saturating_mul(self.tick_ns);
