@@ -84,7 +84,8 @@ pub struct TaskRecord {
     pub ns_tid: u32,
     /// Inode of the task's own PID namespace.
     pub pid_ns: u32,
-    /// `task_struct.__state` (`state` before 5.14).
+    /// `task_struct.__state` (`state` before 5.14); with `TASK_FROZEN` (0x8000) also where the
+    /// cgroup freezer holds the task, which the kernel itself says in another place.
     pub state: u32,
     /// `task_struct.exit_state`.
     pub exit_state: u32,
@@ -94,7 +95,7 @@ pub struct TaskRecord {
     pub kernel_frames: u32,
     /// `HAS_*` bits.
     pub has: u32,
-    /// 1 where `mm` belongs to a 32-bit program (`TIF_ADDR32` or a 32-bit syscall entry), else 0.
+    /// 1 where the task entered the kernel from 32-bit code or through the x32 ABI, else 0.
     pub compat: u32,
     /// `task_struct.comm`, NUL-padded, as four little-endian words.
     pub comm: [u32; 4],
@@ -139,8 +140,8 @@ pub struct Offsets {
     pub task_sum_exec: u32,
     /// `task_struct.se.prev_sum_exec_runtime`.
     pub task_prev_sum_exec: u32,
-    /// `task_struct.thread_info.flags`, or [`ABSENT`].
-    pub task_thread_info_flags: u32,
+    /// `task_struct.stack`: the lowest address of the task's kernel stack.
+    pub task_stack: u32,
     /// `css_set.dfl_cgrp`.
     pub css_set_dfl_cgrp: u32,
     /// `cgroup.kn`.
@@ -163,8 +164,8 @@ pub struct Offsets {
     pub task_on_cpu: u32,
     /// `task_struct.prio`: below 100 the fair scheduler does not account for the task.
     pub task_prio: u32,
-    /// Padding to a multiple of eight; 0.
-    pub reserved: u32,
+    /// `task_struct.jobctl`.
+    pub task_jobctl: u32,
 }
 
 /// What the `iter/task` program lets through and collects; set before each pass.

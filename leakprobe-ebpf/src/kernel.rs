@@ -27,7 +27,7 @@ const UNSET: Offsets = Offsets {
     task_last_arrival: ABSENT,
     task_sum_exec: ABSENT,
     task_prev_sum_exec: ABSENT,
-    task_thread_info_flags: ABSENT,
+    task_stack: ABSENT,
     css_set_dfl_cgrp: ABSENT,
     cgroup_kn: ABSENT,
     kernfs_node_id: ABSENT,
@@ -39,7 +39,7 @@ const UNSET: Offsets = Offsets {
     pid_namespace_inum: ABSENT,
     task_on_cpu: ABSENT,
     task_prio: ABSENT,
-    reserved: 0,
+    task_jobctl: ABSENT,
 };
 
 /// The offset of one field, [`ABSENT`] where this kernel lacks it.

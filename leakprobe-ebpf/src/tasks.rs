@@ -23,6 +23,12 @@ use crate::{
 const PF_KTHREAD: u32 = 0x0020_0000;
 /// An io_uring worker: a thread of the process that never runs user code.
 const PF_IO_WORKER: u32 = 0x0000_0010;
+/// The cgroup freezer wants the task stopped; it then sleeps interruptibly in do_freezer_trap
+/// (include/linux/sched/jobctl.h and kernel/signal.c, 5.2 to 7.3).
+const JOBCTL_TRAP_FREEZE: u64 = 1 << 23;
+const TASK_INTERRUPTIBLE: u32 = 0x1;
+const TASK_FROZEN: u32 = 0x8000;
+
 /// First priority of the fair scheduler (include/linux/sched/prio.h).
 const MAX_RT_PRIO: u32 = 100;
 
@@ -59,6 +65,34 @@ impl EbpfContext for &Context {
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task")]
 extern "C" fn tasks(context: &Context) -> i32 {
+    show(context, || {
+        // SAFETY: the task is the iterator's own pointer, as the helper demands.
+        Some(At(unsafe { bpf_task_pt_regs(context.task) } as *const u8))
+    })
+}
+
+/// The same for kernels before 5.15, which lack the helper for the registers: they are found at the
+/// top of the task's kernel stack.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task")]
+extern "C" fn tasks_before_5_15(context: &Context) -> i32 {
+    /// `THREAD_SIZE` without KASAN (arch/x86/include/asm/page_64_types.h). Nothing is left free
+    /// above the registers in these kernels (`TOP_OF_KERNEL_STACK_PADDING`).
+    const STACK_SIZE: usize = 16 << 10;
+    show(context, || {
+        let stack = Task(context.task).at().follow(offset!(task_stack))?;
+        Some(At(stack
+            .0
+            .wrapping_add(STACK_SIZE - size_of::<Registers>())))
+    })
+}
+
+/// `struct pt_regs` of x86-64.
+type Registers = [u64; 21];
+
+/// What both programs do. `find_registers` says where the task's saved registers are.
+#[inline(always)]
+fn show(context: &Context, find_registers: impl FnOnce() -> Option<At>) -> i32 {
     // SAFETY: the kernel passes a valid meta for as long as the program runs.
     let meta = unsafe { &*context.meta };
     if context.task.is_null() {
@@ -75,7 +109,7 @@ extern "C" fn tasks(context: &Context) -> i32 {
             return END_READ;
         }
         reader(record);
-    } else if fill(context, filter, meta.seq_num, record).is_none() {
+    } else if fill(context, filter, meta.seq_num, record, find_registers).is_none() {
         return 0;
     }
     // SAFETY: `seq` is the file that is being read, the record is valid for its size. If the file's
@@ -88,7 +122,13 @@ extern "C" fn tasks(context: &Context) -> i32 {
 
 /// `None`: not let through, or released meanwhile.
 #[inline(always)]
-fn fill(context: &Context, filter: &Filter, seq_num: u64, record: &mut TaskRecord) -> Option<()> {
+fn fill(
+    context: &Context,
+    filter: &Filter,
+    seq_num: u64,
+    record: &mut TaskRecord,
+    find_registers: impl FnOnce() -> Option<At>,
+) -> Option<()> {
     let task = Task(context.task);
     let reader = reader_level(seq_num)?;
 
@@ -125,7 +165,7 @@ fn fill(context: &Context, filter: &Filter, seq_num: u64, record: &mut TaskRecor
     record.nivcsw = task.load(offset!(task_nivcsw));
     record.last_arrival_ns = task.load(offset!(task_last_arrival));
     record.has = 0;
-    registers(context, record);
+    registers(record, find_registers);
     kernel_stack(context, filter, record);
     scheduler(task, record);
 
@@ -139,6 +179,10 @@ fn fill(context: &Context, filter: &Filter, seq_num: u64, record: &mut TaskRecor
     record.seen_ns = unsafe { bpf_ktime_get_ns() };
     if moved(task, record) {
         record.state = 0;
+    } else if task.load::<u64>(offset!(task_jobctl)) & JOBCTL_TRAP_FREEZE != 0
+        && record.state & TASK_INTERRUPTIBLE != 0
+    {
+        record.state |= TASK_FROZEN;
     }
     Some(())
 }
@@ -200,15 +244,13 @@ fn parent(task: At, reader: u32, namespace: u64) -> u32 {
 
 /// The user registers that the last entry into the kernel saved.
 #[inline(always)]
-fn registers(context: &Context, record: &mut TaskRecord) {
+fn registers(record: &mut TaskRecord, find: impl FnOnce() -> Option<At>) {
     record.compat = 0;
     record.regs = [0; 21];
     if record.mm == 0 || record.flags & PF_IO_WORKER != 0 {
         return;
     }
-    // SAFETY: the task is the iterator's own pointer, as the helper demands.
-    let regs = At(unsafe { bpf_task_pt_regs(context.task) } as *const u8);
-    if !regs.read_to(0, &raw mut record.regs) {
+    if !find().is_some_and(|at| at.read_to(0, &raw mut record.regs)) {
         return;
     }
     record.has |= HAS_REGS;
@@ -220,7 +262,7 @@ fn registers(context: &Context, record: &mut TaskRecord) {
 /// By the saved code segment, because the bit number of TIF_ADDR32 has moved: 29 to 6.11, then 28,
 /// 27, 26 (arch/x86/include/asm/thread_info.h).
 #[inline(always)]
-fn is_compat(regs: &[u64; 21]) -> bool {
+fn is_compat(regs: &Registers) -> bool {
     /// `__USER32_CS` (arch/x86/include/asm/segment.h).
     const USER32_CS: u64 = 0x23;
     /// `__X32_SYSCALL_BIT` (arch/x86/include/uapi/asm/unistd.h).

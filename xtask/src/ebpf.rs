@@ -44,8 +44,7 @@ pub fn build() -> Result<()> {
     let toolchain = toolchain()?;
     let object = compile(&root().join("target/bpf"))?;
     let manifest = manifest(&object, toolchain)?;
-    let directory = root().join(OBJECT);
-    fs::create_dir_all(directory.parent().unwrap_or(&root()))?;
+    fs::create_dir_all(root().join("leakprobe/bpf"))?;
     fs::write(root().join(OBJECT), &object)?;
     let text = toml::to_string(&manifest)?;
     fs::write(root().join(MANIFEST), format!("# Written by `cargo xtask ebpf build`.\n{text}"))?;
@@ -84,7 +83,6 @@ pub fn check() -> Result<()> {
 
 /// Compiles the programs below a target directory and strips them of DWARF.
 fn compile(target_directory: &Path) -> Result<Vec<u8>> {
-    // The linker speaks through rustc; its own log would only hide an error.
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
     cargo
         .current_dir(root())

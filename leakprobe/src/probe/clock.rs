@@ -54,6 +54,9 @@ pub(super) struct Wakeup {
 /// How long the calibrating thread sleeps.
 const NAP_NS: u64 = 50_000;
 
+/// How long a calibration holds: NTP turns `CLOCK_MONOTONIC` by 500 ppm at most.
+const STEADY_NS: u64 = 1_000_000_000;
+
 /// The bounds are good enough below this; the age is promised to a millisecond.
 const GOOD_NS: i64 = 200_000;
 
@@ -156,6 +159,11 @@ impl Calibration {
     #[cfg(test)]
     pub(super) fn exact(at: u64) -> Calibration {
         Calibration { least: 0, most: 0, at }
+    }
+
+    /// Whether the clocks may have drifted apart since by more than is promised.
+    pub(super) fn is_old(&self, now: Ns) -> bool {
+        now.0.saturating_sub(self.at) > STEADY_NS
     }
 
     /// A time of the scheduler's clock, in `CLOCK_MONOTONIC`: between the two.

@@ -70,6 +70,10 @@ impl IterTasks {
     }
 
     pub(super) fn read(&mut self, watch: &Watch, clock: &Clock) -> Result<Vec<Task>, ProbeError> {
+        let old = (self.reading.calibration).is_none_or(|known| known.is_old(clock.monotonic));
+        if old && let Some(anew) = calibrate(&mut self.loaded)?.finish() {
+            self.reading.calibration = Some(anew);
+        }
         let records = match &watch.pids {
             None => self.pass(Through::All, watch.kernel_stacks)?,
             Some(pids) => self.watched(pids, watch.kernel_stacks)?,

@@ -17,6 +17,9 @@ use super::{ProbeError, btf, log::KernelLog, offsets};
 static OBJECT: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/bpf/leakprobe.bpf.o"));
 
+/// The task iterators, the better one first (leakprobe-ebpf, tasks.rs).
+const PROGRAMS: [&str; 2] = ["tasks", "tasks_before_5_15"];
+
 /// Most entries of each of the maps `WATCHED` and `WATCHED_MM` (leakprobe-ebpf, maps.rs).
 pub(super) const WATCHED_MAX: usize = 16384;
 
@@ -44,6 +47,8 @@ pub(super) enum Through<'a> {
 /// The loaded programs and the maps that the collector writes.
 pub(super) struct Loaded {
     ebpf: Ebpf,
+    /// Which of the programs was loaded.
+    program: &'static str,
     filter: Array<MapData, [u32; 2]>,
     watched: Watched<u32>,
     watched_mm: Watched<u64>,
@@ -72,12 +77,10 @@ impl Loaded {
         let mut ebpf =
             loader.load(OBJECT).map_err(|error| ProbeError::refused("the BPF maps", error))?;
 
-        let program = tasks_program(&mut ebpf)?;
-        program
-            .load("task", &btf)
-            .map_err(|error| ProbeError::refused("the task iterator", error))?;
+        let program = load_any(&mut ebpf, &btf)?;
 
         Ok(Loaded {
+            program,
             filter: map(&mut ebpf, "FILTER")?,
             watched: Watched::new(map(&mut ebpf, "WATCHED")?),
             watched_mm: Watched::new(map(&mut ebpf, "WATCHED_MM")?),
@@ -113,7 +116,7 @@ impl Loaded {
 
     /// Opens the iterator's file: reading it to its end is one pass.
     pub(super) fn open_pass(&mut self) -> Result<std::fs::File, ProbeError> {
-        let program = tasks_program(&mut self.ebpf)?;
+        let program = program(&mut self.ebpf, self.program)?;
         let link = program
             .attach()
             .and_then(|id| program.take_link(id))
@@ -154,15 +157,25 @@ impl<K: Pod + Ord> Watched<K> {
     }
 }
 
-fn tasks_program(ebpf: &mut Ebpf) -> Result<&mut Iter, ProbeError> {
-    ebpf.program_mut("tasks")
-        .ok_or_else(|| {
-            ProbeError::refused("a task iterator", anyhow::anyhow!("not in the object"))
-        })?
+/// Loads the first of the programs that this kernel takes.
+fn load_any(ebpf: &mut Ebpf, btf: &Btf) -> Result<&'static str, ProbeError> {
+    let refused = |error| ProbeError::refused("the task iterator", error);
+    let [first, second] = PROGRAMS;
+    let Err(error) = program(ebpf, first)?.load("task", btf) else {
+        return Ok(first);
+    };
+    match program(ebpf, second)?.load("task", btf) {
+        Ok(()) => Ok(second),
+        // What is wrong with the one that was meant for this kernel is of more interest.
+        Err(_) => Err(refused(error)),
+    }
+}
+
+fn program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Iter, ProbeError> {
+    ebpf.program_mut(name)
+        .ok_or_else(|| ProbeError::refused(name, anyhow::anyhow!("it is not in the object")))?
         .try_into()
-        .map_err(|error: aya::programs::ProgramError| {
-            ProbeError::refused("the task iterator", error)
-        })
+        .map_err(|error: aya::programs::ProgramError| ProbeError::refused(name, error))
 }
 
 fn map<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, ProbeError>

@@ -36,7 +36,7 @@ pub(super) fn resolve(btf: &Btf<'_>) -> Result<Offsets, ProbeError> {
         task_last_arrival: optional("sched_info.last_arrival"), // CONFIG_SCHED_INFO
         task_sum_exec: task("se.sum_exec_runtime")?,
         task_prev_sum_exec: task("se.prev_sum_exec_runtime")?,
-        task_thread_info_flags: optional("thread_info.flags"),
+        task_stack: task("stack")?,
         css_set_dfl_cgrp: btf.offset("css_set", "dfl_cgrp").unwrap_or(ABSENT),
         cgroup_kn: btf.offset("cgroup", "kn").unwrap_or(ABSENT),
         kernfs_node_id: btf.offset("kernfs_node", "id").unwrap_or(ABSENT),
@@ -50,7 +50,7 @@ pub(super) fn resolve(btf: &Btf<'_>) -> Result<Offsets, ProbeError> {
         pid_namespace_inum: find(btf, "pid_namespace", "ns.inum")?,
         task_on_cpu: optional("on_cpu"), // CONFIG_SMP
         task_prio: task("prio")?,
-        reserved: 0,
+        task_jobctl: task("jobctl")?,
     })
 }
 

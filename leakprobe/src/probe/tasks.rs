@@ -96,3 +96,16 @@ impl Source {
 /// What the /proc rung does without.
 const LOST: &str = "waits that began earlier have an age that is only a range, stacks that need \
                     the base pointer end early, and memory shared between processes is not seen";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_can_change_threads() {
+        // Check that a source can be handed to the thread that reads (this fails to compile).
+        fn is_send<T: Send>() {}
+        is_send::<Source>();
+        is_send::<TaskPass>();
+    }
+}

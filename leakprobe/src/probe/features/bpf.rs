@@ -42,7 +42,7 @@ pub(super) fn iter_task() -> Ability {
         lost: "when waits began that are older than leakprobe's own run, all registers of blocked \
                threads, memory shared between processes; tasks are read from /proc",
         remedy: "run as root (or with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE) on a kernel from \
-                 5.16 on",
+                 5.10 on",
     }
 }
 

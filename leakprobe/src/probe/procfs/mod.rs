@@ -115,6 +115,9 @@ impl ProcTasks {
 
         let state = match syscall {
             Some(Syscall::Running) => TaskState::Running,
+            _ if stat.state == b'S' && wchan.as_deref().is_some_and(is_freezer) => {
+                TaskState::Frozen
+            }
             _ => state::from_letter(stat.state),
         };
         let start = stat.start_ticks.saturating_mul(self.tick_ns);
@@ -145,6 +148,12 @@ impl ProcTasks {
             stay_token: token.finish(),
         })
     }
+}
+
+/// Whether a kernel function is where the cgroup freezer holds tasks, asleep as /proc has it:
+/// do_freezer_trap, which compilers put into get_signal (kernel/signal.c).
+fn is_freezer(function: &str) -> bool {
+    matches!(function, "do_freezer_trap" | "get_signal")
 }
 
 fn registers(syscall: Syscall) -> Option<Registers> {
