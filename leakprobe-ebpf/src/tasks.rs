@@ -81,9 +81,7 @@ extern "C" fn tasks_before_5_15(context: &Context) -> i32 {
     const STACK_SIZE: usize = 16 << 10;
     show(context, || {
         let stack = Task(context.task).at().follow(offset!(task_stack))?;
-        Some(At(stack
-            .0
-            .wrapping_add(STACK_SIZE - size_of::<Registers>())))
+        Some(At(stack.0.wrapping_add(STACK_SIZE - size_of::<Registers>())))
     })
 }
 

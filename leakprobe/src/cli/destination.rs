@@ -32,9 +32,11 @@ pub enum DestinationError {
         why: io::Error,
     },
     /// No file can be made in the directory.
-    #[error("can't create files in {} ({why}): name a file in another directory",
-            .parent.display())]
+    #[error("can't write {}: no file can be created in {} ({why}); name one in another directory",
+            .path.display(), .parent.display())]
     Directory {
+        /// The file.
+        path: PathBuf,
         /// The directory.
         parent: PathBuf,
         /// Why not.
@@ -122,8 +124,11 @@ fn way(path: &Path, unfinished: &Unfinished) -> Result<Way, DestinationError> {
         });
     }
     // The only sure test; the file goes at once, so that a long run leaves nothing lying about.
-    Temporary::create(&file, unfinished)
-        .map_err(|why| DestinationError::Directory { parent: parent.to_owned(), why })?;
+    Temporary::create(&file, unfinished).map_err(|why| DestinationError::Directory {
+        path: path.to_owned(),
+        parent: parent.to_owned(),
+        why,
+    })?;
     Ok(Way::Replace { file })
 }
 

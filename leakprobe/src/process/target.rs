@@ -97,6 +97,13 @@ impl Target {
         self.pid
     }
 
+    /// Whether it is in leakprobe's own PID namespace, so that ids mean the same in both.
+    pub fn in_own_pid_namespace(&self) -> bool {
+        let own = fs::read_link("/proc/self/ns/pid");
+        let its = fs::read_link(self.path.join("ns/pid"));
+        matches!((own, its), (Ok(own), Ok(its)) if own == its)
+    }
+
     /// The kernel function that one of its threads sleeps in. `None` if it isn't in one, or if this
     /// user may not know (proc_pid_wchan(5)).
     pub fn wchan(&self, tid: u32) -> Option<String> {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use crate::{
     probe::Task,
     process::{Descriptors, Target},
-    snapshot::{Landmark, Object, ObjectKind, Owner, Timeout},
+    snapshot::{Holder, Landmark, Object, ObjectKind, Owner, Timeout},
     stack::RawFrame,
 };
 
@@ -32,6 +32,18 @@ impl Look<'_> {
     /// Four bytes of the target's memory.
     pub fn u32(&self, address: u64) -> Option<u32> {
         self.target.memory().u32(address)
+    }
+
+    /// Whoever the target's PID namespace knows by this id, as the holder of something that other
+    /// processes can hold too. Only where that is leakprobe's own namespace can it be known whether
+    /// a thread outside the process lives.
+    pub fn holder_anywhere(&self, ns_tid: u32) -> Holder {
+        let mut holder = self.threads.holder(ns_tid);
+        if holder.alive != Some(true) {
+            let exists = || std::path::Path::new(&format!("/proc/{ns_tid}")).exists();
+            holder.alive = self.target.in_own_pid_namespace().then(exists);
+        }
+        holder
     }
 
     /// Eight bytes of the target's memory.

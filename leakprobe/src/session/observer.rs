@@ -67,7 +67,15 @@ struct Found {
 impl Observer {
     /// Opens the best source of tasks that this machine allows.
     pub fn open(plan: &Plan) -> std::io::Result<Observer> {
-        let (source, source_notes) = Source::open(plan.verbose);
+        let (source, mut source_notes) = Source::open(plan.verbose);
+        // SAFETY: geteuid has no preconditions.
+        if unsafe { libc::geteuid() } != 0 {
+            source_notes.push(
+                "not run as root: only this user's own processes can be read; root adds all \
+                 others, exact ages and kernel stacks"
+                    .into(),
+            );
+        }
         Ok(Observer {
             source,
             source_notes,

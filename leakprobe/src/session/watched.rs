@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Plan, SessionError, Targets};
 use crate::{
-    probe::{Task, TaskSince},
+    probe::{Task, TaskSince, TaskState},
     snapshot::{Cause, Health},
 };
 
@@ -59,7 +59,8 @@ impl<'a> Filter<'a> {
 
     /// Whether a task belongs to a watched process.
     pub fn watches(&self, task: &Task) -> bool {
-        if task.kernel_thread || task.pid == self.own_pid {
+        let dead = matches!(task.state, TaskState::Zombie | TaskState::Dead);
+        if dead || task.kernel_thread || task.pid == self.own_pid {
             return false;
         }
         match self.targets {

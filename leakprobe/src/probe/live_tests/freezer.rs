@@ -39,18 +39,10 @@ fn the_freezer_is_not_a_wait() {
             return;
         }
     };
-    let mut child = std::process::Command::new("sleep")
-        .arg("60")
-        .spawn()
-        .unwrap();
+    let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
     let result = std::panic::catch_unwind(|| {
-        cgroup
-            .write("cgroup.procs", &child.id().to_string())
-            .unwrap();
-        let watch = Watch {
-            pids: Some(vec![child.id()]),
-            kernel_stacks: false,
-        };
+        cgroup.write("cgroup.procs", &child.id().to_string()).unwrap();
+        let watch = Watch { pids: Some(vec![child.id()]), kernel_stacks: false };
         for mut source in rungs() {
             let mut wait_for = |state| {
                 until(|| {

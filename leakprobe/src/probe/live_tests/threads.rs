@@ -47,10 +47,7 @@ impl Threads {
                 drop(tx);
                 body();
             };
-            std::thread::Builder::new()
-                .name(name.into())
-                .spawn(work)
-                .unwrap();
+            std::thread::Builder::new().name(name.into()).spawn(work).unwrap();
         };
         for index in 0..futexes {
             let at = Arc::new(AtomicU64::new(0));
@@ -72,11 +69,7 @@ impl Threads {
             );
         }
         // A minute is longer than any of these tests.
-        start(
-            "lp-sleep",
-            Does::Sleep,
-            Box::new(|| std::thread::sleep(Duration::from_secs(60))),
-        );
+        start("lp-sleep", Does::Sleep, Box::new(|| std::thread::sleep(Duration::from_secs(60))));
         let (reader, writer) = pipe();
         start(
             "lp-read",
@@ -87,28 +80,15 @@ impl Threads {
             }),
         );
         let spinning = stop.clone();
-        start(
-            "lp-spin",
-            Does::Spin,
-            Box::new(move || while !spinning.load(Ordering::Relaxed) {}),
-        );
+        start("lp-spin", Does::Spin, Box::new(move || while !spinning.load(Ordering::Relaxed) {}));
         let count = futexes + 3;
         let tids = (0..count).map(|_| rx.recv().unwrap()).collect();
-        Threads {
-            word,
-            stop,
-            began,
-            tids,
-            _pipe: writer,
-        }
+        Threads { word, stop, began, tids, _pipe: writer }
     }
 
     /// Passes until every thread is in its state.
     pub(super) fn settle(&self, source: &mut Source) -> TaskPass {
-        let watch = Watch {
-            pids: Some(vec![std::process::id()]),
-            kernel_stacks: true,
-        };
+        let watch = Watch { pids: Some(vec![std::process::id()]), kernel_stacks: true };
         until(|| {
             let pass = source.read(&watch).unwrap();
             let settled = self.tids.iter().all(|&(tid, does)| {
@@ -135,12 +115,7 @@ impl Drop for Threads {
         self.stop.store(true, Ordering::Relaxed);
         // SAFETY: the word is valid for the call.
         unsafe {
-            libc::syscall(
-                libc::SYS_futex,
-                self.word.as_ptr(),
-                libc::FUTEX_WAKE,
-                i32::MAX,
-            );
+            libc::syscall(libc::SYS_futex, self.word.as_ptr(), libc::FUTEX_WAKE, i32::MAX);
         }
     }
 }
@@ -149,13 +124,7 @@ fn futex_wait(word: &AtomicU32, value: u32) {
     let no_timeout = std::ptr::null::<libc::timespec>();
     // SAFETY: the word is valid for the call.
     unsafe {
-        libc::syscall(
-            libc::SYS_futex,
-            word.as_ptr(),
-            libc::FUTEX_WAIT,
-            value,
-            no_timeout,
-        );
+        libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, value, no_timeout);
     }
 }
 

@@ -32,9 +32,7 @@ impl Access<'_> {
         let link = format!("map_files/{:x}-{:x}", mapping.start, mapping.end);
         match root::open(&self.folder.join(link)) {
             Ok(file) => with_metadata(file),
-            Err(_) => self
-                .open_program(mapping)
-                .map_or_else(|| self.open_by_path(mapping), Ok),
+            Err(_) => self.open_program(mapping).map_or_else(|| self.open_by_path(mapping), Ok),
         }
     }
 

@@ -125,6 +125,9 @@ pub fn owner(look: &Look, mutex: u64) -> Owner {
         tid if in_word && lock & FUTEX_TID_MASK == 0 => {
             Owner::Unreadable { why: format!("inconsistent owner {tid}") }
         }
+        tid if kind & KIND_PSHARED != 0 => {
+            Owner::Held { by: look.holder_anywhere(tid), terms: terms(kind) }
+        }
         tid => Owner::Held { by: look.threads.holder(tid), terms: terms(kind) },
     }
 }
@@ -167,7 +170,7 @@ pub fn pi_owner(look: &Look, word: u64) -> Owner {
         None => Owner::Unreadable { why: "the futex word could not be read".into() },
         Some(0) => Owner::NotRecorded { why: "no owner is recorded: it is changing hands".into() },
         Some(tid) => Owner::Held {
-            by: look.threads.holder(tid),
+            by: look.holder_anywhere(tid),
             terms: Terms::Hint { why: "a PI futex that may be shared between processes".into() },
         },
     }

@@ -88,6 +88,7 @@ impl Ordinary {
                 sp: caller.sp(),
                 // A value that was never known can't be carried on.
                 bp: (row.restores_bp || regs.bp.is_some()).then_some(caller.bp()),
+                di: None,
             }),
             // A return address of zero: by convention nothing has called this.
             (Ok(None), None) => Step::End,

@@ -107,7 +107,9 @@ impl Ways {
         match step {
             // Whatever the rules say, a stack grows down: so no walk goes in circles. Only the innermost
             // frame may have taken its return address off the stack.
-            Step::Caller(caller) if caller.sp < regs.sp || caller.sp == regs.sp && !exact => Step::Lost(Unnamed::NoUnwindInfo),
+            Step::Caller(caller) if caller.sp < regs.sp || caller.sp == regs.sp && !exact => {
+                Step::Lost(Unnamed::NoUnwindInfo)
+            }
             step => step,
         }
     }

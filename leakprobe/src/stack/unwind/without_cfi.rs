@@ -10,7 +10,6 @@ use super::{
     Window,
     call_site::{Call, call_before, is_code},
     functions::Functions,
-    prologue::{Base, CallerFp, FrameLayout, frame_layout, frame_layout_ahead},
     signal::is_return_trampoline,
     walk::{Regs, Step},
 };
@@ -148,7 +147,12 @@ impl WithoutCfi {
             let first = std::mem::take(&mut first);
             match call {
                 Call::Indirect if first && is_outermost(target, None, candidate) => {
-                    return Step::Caller(Regs { ip: candidate, sp: at.wrapping_add(8), bp: None, di: None });
+                    return Step::Caller(Regs {
+                        ip: candidate,
+                        sp: at.wrapping_add(8),
+                        bp: None,
+                        di: None,
+                    });
                 }
                 Call::To(start) if start <= regs.ip && function.is_none_or(|f| f == start) => {
                     if let Some(layout) = self.layout(target, start, regs.ip)

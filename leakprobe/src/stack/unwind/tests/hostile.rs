@@ -192,11 +192,6 @@ fn circular_frame_pointers() {
         let registers = Registers { ip: code + 0x40, sp: frames, bp: Some(bp), ..registers };
         let stack = unwind(&target, registers);
         assert!(stack.len() < 20, "{:?}", names(&stack));
-        assert_eq!(
-            end(&stack),
-            Some(Unnamed::NoUnwindInfo),
-            "{:?}",
-            names(&stack)
-        );
+        assert_eq!(end(&stack), Some(Unnamed::NoUnwindInfo), "{:?}", names(&stack));
     }
 }
