@@ -43,6 +43,22 @@ const TABLE: &[Expectation] = &[
     row("epoll", &["epoll_wait"], &["epoll"]),
     row("accept", &["accept"], &["socket"]),
     row("sleep", &["nanosleep", "clock_nanosleep", "sleep"], &[]),
+    row("connect", &["connect"], &["socket"]),
+    row("write", &["write"], &["pipe"]),
+    row("select", &["select", "pselect6"], &[]),
+    row("wait4", &["wait4", "waitpid", "wait"], &["child"]),
+    row("futex", &["futex"], &["futex"]),
+    row("sem", &["sem_wait", "futex"], &["semaphore", "futex"]),
+    row(
+        "rwlock",
+        &["pthread_rwlock_rdlock", "futex"],
+        &["rwlock", "futex"],
+    ),
+    row(
+        "barrier",
+        &["pthread_barrier_wait", "futex"],
+        &["barrier", "futex"],
+    ),
     row("vfork", &["vfork"], &[]),
     // What the kernel does for a thread outside any syscall has no settled name.
     row("fault", &[], &[]),
