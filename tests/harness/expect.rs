@@ -1,5 +1,7 @@
 //! What a report must say of each kind of wait.
 
+use crate::Sight;
+
 /// What a wait in one role looks like.
 #[derive(Debug)]
 pub struct Expectation {
@@ -33,6 +35,22 @@ const TABLE: &[Expectation] = &[
     row("epoll", &["epoll_wait"], &["epoll"]),
     row("accept", &["accept"], &["socket"]),
     row("sleep", &["nanosleep", "clock_nanosleep", "sleep"], &[]),
+    row("connect", &["connect"], &["socket"]),
+    row("write", &["write"], &["pipe"]),
+    row("select", &["select", "pselect6"], &[]),
+    row("wait4", &["wait4", "waitpid", "wait"], &["child"]),
+    row("futex", &["futex"], &["futex"]),
+    row("sem", &["sem_wait", "futex"], &["semaphore", "futex"]),
+    row(
+        "rwlock",
+        &["pthread_rwlock_rdlock", "futex"],
+        &["rwlock", "futex"],
+    ),
+    row(
+        "barrier",
+        &["pthread_barrier_wait", "futex"],
+        &["barrier", "futex"],
+    ),
     row("vfork", &["vfork"], &[]),
     // What the kernel does for a thread outside any syscall has no settled name.
     row("fault", &[], &[]),
@@ -48,31 +66,74 @@ const TABLE: &[Expectation] = &[
 /// src/thread/pthread_mutex_lock.c, pthread_cond_wait.c, pthread_join.c), so that only the latter
 /// need stand on the stack.
 const MUSL: &[Expectation] = &[
-    row("mutex", &["pthread_mutex_lock", "pthread_mutex_timedlock"], &["mutex"]),
-    row("orphan", &["pthread_mutex_lock", "pthread_mutex_timedlock"], &["mutex"]),
-    row("abba", &["pthread_mutex_lock", "pthread_mutex_timedlock"], &["mutex"]),
-    row("cond", &["pthread_cond_wait", "pthread_cond_timedwait"], &["condvar"]),
-    row("join", &["pthread_join", "pthread_timedjoin_np"], &["thread"]),
+    row(
+        "mutex",
+        &["pthread_mutex_lock", "pthread_mutex_timedlock"],
+        &["mutex"],
+    ),
+    row(
+        "orphan",
+        &["pthread_mutex_lock", "pthread_mutex_timedlock"],
+        &["mutex"],
+    ),
+    row(
+        "abba",
+        &["pthread_mutex_lock", "pthread_mutex_timedlock"],
+        &["mutex"],
+    ),
+    // Each waiter waits on a word of its own stack (src/thread/pthread_cond_timedwait.c): nothing
+    // leads from there to the condition variable.
+    row(
+        "cond",
+        &["pthread_cond_wait", "pthread_cond_timedwait"],
+        &[],
+    ),
+    row(
+        "join",
+        &["pthread_join", "pthread_timedjoin_np"],
+        &["thread"],
+    ),
     row("epoll", &["epoll_wait", "epoll_pwait"], &["epoll"]),
 ];
 
+/// Rust's standard library is linked in: without symbols only the syscall is left.
+const STRIPPED_RUST: &[Expectation] = &[
+    row("rust_mutex", &["futex"], &[]),
+    row("rust_condvar", &["futex"], &[]),
+    row("rust_park", &["futex"], &[]),
+    row("rust_channel", &["futex"], &[]),
+];
+
 /// The expectation of a role.
-pub fn expectation(role: &str, musl: bool) -> Option<&'static Expectation> {
+pub fn expectation(role: &str, sight: &Sight) -> Option<&'static Expectation> {
     let find = |table: &'static [Expectation]| table.iter().find(|row| row.role == role);
-    musl.then(|| find(MUSL)).flatten().or_else(|| find(TABLE))
+    let special = match (sight.musl, sight.names) {
+        (true, _) => find(MUSL),
+        (false, false) => find(STRIPPED_RUST),
+        (false, true) => None,
+    };
+    special.or_else(|| find(TABLE))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workloads::{Program, Variant};
 
-    // Check that musl's rows go before the others, and only on musl.
+    // Check that what is special goes before what is usual, and only where it applies.
     #[test]
-    fn musl_has_rows_of_its_own() {
-        let reasons = |role, musl| expectation(role, musl).map(|e| e.reasons.len());
-        assert_eq!(reasons("mutex", false), Some(1));
-        assert_eq!(reasons("mutex", true), Some(2));
-        assert_eq!(reasons("pipe", true), Some(1));
-        assert_eq!(reasons("no such role", true), None);
+    fn special_rows_go_first() {
+        let reason = |role, program, variant| {
+            expectation(role, &Sight::of(program, variant)).and_then(|e| e.reasons.last().copied())
+        };
+        let c = |role, variant| reason(role, Program::Waits, variant);
+        let rust = |role, variant| reason(role, Program::RustWaits, variant);
+        assert_eq!(c("mutex", Variant::Stripped), Some("pthread_mutex_lock"));
+        assert_eq!(c("mutex", Variant::Musl), Some("pthread_mutex_timedlock"));
+        assert_eq!(c("pipe", Variant::Musl), Some("read"));
+        assert_eq!(c("no such role", Variant::Musl), None);
+        assert_eq!(rust("rust_park", Variant::Plain), Some("std::thread::park"));
+        assert_eq!(rust("rust_park", Variant::Stripped), Some("futex"));
+        assert_eq!(rust("join", Variant::Stripped), Some("pthread_join"));
     }
 }

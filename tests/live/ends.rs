@@ -134,8 +134,11 @@ fn read_only_output() -> Result<()> {
             .under(&read_only)
             .finish()?;
         outcome.expect_code(2)?;
-        ensure!(outcome.stderr.contains("output"), "which file isn't said: {outcome}");
-        ensure!(outcome.elapsed < Duration::from_secs(5), "it collected first: {outcome}");
+        ensure!(outcome.stderr.contains(path), "where isn't said: {outcome}");
+        ensure!(
+            outcome.elapsed < Duration::from_secs(5),
+            "it collected first: {outcome}"
+        );
     }
     Ok(())
 }

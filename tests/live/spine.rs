@@ -24,6 +24,10 @@ fn main() -> ExitCode {
         let name = format!("rust_{}", variant.name());
         trials.root(name, move || every_wait_of_rust(variant));
     }
+    for variant in [Variant::Plain, Variant::Optimized, Variant::Static] {
+        let name = format!("calls_{}", variant.name());
+        trials.root(name, move || every_call(variant));
+    }
     trials.root("default_run_confirms", default_run_confirms);
     trials.root("whole_machine", whole_machine);
     trials.root("two_processes", two_processes);
@@ -50,6 +54,11 @@ fn every_wait_of_c(variant: Variant) -> Result<()> {
 // Check that every wait of the Rust program stands in the right site, and that nothing is leaked.
 fn every_wait_of_rust(variant: Variant) -> Result<()> {
     Scene::of(Program::RustWaits, variant, &[])?.check()
+}
+
+// Check that each further way to wait has its reason and its object.
+fn every_call(variant: Variant) -> Result<()> {
+    Scene::of(Program::Calls, variant, &[])?.check()
 }
 
 // Check that the run without a duration takes a second snapshot and ends within 5 s.

@@ -106,7 +106,7 @@ impl Check<'_> {
     }
 
     fn reason_and_objects(&mut self) {
-        let Some(expected) = expectation(&self.wait.role, self.sight.musl) else {
+        let Some(expected) = expectation(&self.wait.role, self.sight) else {
             return self.wrong.push(format!("no such role: {}", self.wait.role));
         };
         let reason = self.site.reason.as_str();

@@ -16,6 +16,8 @@ pub enum Program {
     Waits,
     /// Its healthy twin.
     Healthy,
+    /// One thread in each further way to wait.
+    Calls,
     /// Mutexes of every type; takes a mode.
     Locks,
     /// Stacks and names that are hard to read; takes a mode.
@@ -38,6 +40,7 @@ impl Program {
         match self {
             Program::Waits => "waits",
             Program::Healthy => "healthy",
+            Program::Calls => "calls",
             Program::Locks => "locks",
             Program::Frames => "frames",
             Program::Faults => "faults",

@@ -118,7 +118,12 @@ impl Running {
     /// It no longer reads.
     pub fn say(&mut self, line: &str) -> Result<()> {
         let stdin = self.stdin.as_mut().context("standard input is closed")?;
-        writeln!(stdin, "{line}").context("the workload no longer listens")
+        writeln!(stdin, "{line}").with_context(|| {
+            format!(
+                "the workload no longer listens: {:?}",
+                self.child.try_wait()
+            )
+        })
     }
 
     /// Its process id in this process's PID namespace.

@@ -115,12 +115,17 @@ pub fn measure(leakprobe: &Path, many: &mut Running, quick: bool) -> Result<Find
 
 /// Forgets all gaps so far.
 fn start_window(many: &mut Running) -> Result<()> {
-    end_window(many).map(drop)
+    answer(many).map(drop)
 }
 
 /// The gaps since the window's start.
 fn end_window(many: &mut Running) -> Result<Gaps> {
-    many.say("")?;
-    let line = many.line_within(Duration::from_secs(10))?;
+    let line = answer(many)?;
     serde_json::from_str(&line).with_context(|| format!("the ticker said {line:?}"))
+}
+
+/// What the target says of the gaps since it was last asked.
+fn answer(many: &mut Running) -> Result<String> {
+    many.say("")?;
+    many.line_within(Duration::from_secs(10))
 }
