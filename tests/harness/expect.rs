@@ -41,16 +41,8 @@ const TABLE: &[Expectation] = &[
     row("wait4", &["wait4", "waitpid", "wait"], &["child"]),
     row("futex", &["futex"], &["futex"]),
     row("sem", &["sem_wait", "futex"], &["semaphore", "futex"]),
-    row(
-        "rwlock",
-        &["pthread_rwlock_rdlock", "futex"],
-        &["rwlock", "futex"],
-    ),
-    row(
-        "barrier",
-        &["pthread_barrier_wait", "futex"],
-        &["barrier", "futex"],
-    ),
+    row("rwlock", &["pthread_rwlock_rdlock", "futex"], &["rwlock", "futex"]),
+    row("barrier", &["pthread_barrier_wait", "futex"], &["barrier", "futex"]),
     row("vfork", &["vfork"], &[]),
     // What the kernel does for a thread outside any syscall has no settled name.
     row("fault", &[], &[]),
@@ -66,33 +58,13 @@ const TABLE: &[Expectation] = &[
 /// src/thread/pthread_mutex_lock.c, pthread_cond_wait.c, pthread_join.c), so that only the latter
 /// need stand on the stack.
 const MUSL: &[Expectation] = &[
-    row(
-        "mutex",
-        &["pthread_mutex_lock", "pthread_mutex_timedlock"],
-        &["mutex"],
-    ),
-    row(
-        "orphan",
-        &["pthread_mutex_lock", "pthread_mutex_timedlock"],
-        &["mutex"],
-    ),
-    row(
-        "abba",
-        &["pthread_mutex_lock", "pthread_mutex_timedlock"],
-        &["mutex"],
-    ),
+    row("mutex", &["pthread_mutex_lock", "pthread_mutex_timedlock"], &["mutex"]),
+    row("orphan", &["pthread_mutex_lock", "pthread_mutex_timedlock"], &["mutex"]),
+    row("abba", &["pthread_mutex_lock", "pthread_mutex_timedlock"], &["mutex"]),
     // Each waiter waits on a word of its own stack (src/thread/pthread_cond_timedwait.c): nothing
     // leads from there to the condition variable.
-    row(
-        "cond",
-        &["pthread_cond_wait", "pthread_cond_timedwait"],
-        &[],
-    ),
-    row(
-        "join",
-        &["pthread_join", "pthread_timedjoin_np"],
-        &["thread"],
-    ),
+    row("cond", &["pthread_cond_wait", "pthread_cond_timedwait"], &[]),
+    row("join", &["pthread_join", "pthread_timedjoin_np"], &["thread"]),
     row("epoll", &["epoll_wait", "epoll_pwait"], &["epoll"]),
 ];
 

@@ -135,10 +135,7 @@ fn read_only_output() -> Result<()> {
             .finish()?;
         outcome.expect_code(2)?;
         ensure!(outcome.stderr.contains(path), "where isn't said: {outcome}");
-        ensure!(
-            outcome.elapsed < Duration::from_secs(5),
-            "it collected first: {outcome}"
-        );
+        ensure!(outcome.elapsed < Duration::from_secs(5), "it collected first: {outcome}");
     }
     Ok(())
 }

@@ -23,10 +23,7 @@ fn main() -> ExitCode {
     }
     trials.root("both_in_namespace", both_in_namespace);
     trials.root("through_proc", through_proc);
-    trials.root(
-        "through_proc_without_base_pointer",
-        through_proc_without_base_pointer,
-    );
+    trials.root("through_proc_without_base_pointer", through_proc_without_base_pointer);
     trials.root("through_proc_in_namespace", through_proc_in_namespace);
     trials.root("another_users_process", another_users_process);
     let missing = if is_root() {
@@ -83,10 +80,9 @@ fn both_in_namespace() -> Result<()> {
 // Check that without a task iterator all is the same but the ages, which are ranges, and that
 // health says so.
 fn through_proc() -> Result<()> {
-    for (program, variant) in [
-        (Program::Waits, Variant::Optimized),
-        (Program::Waits, Variant::Static),
-    ] {
+    for (program, variant) in
+        [(Program::Waits, Variant::Optimized), (Program::Waits, Variant::Static)]
+    {
         let mut scene = Scene::of(program, variant, &[])?;
         scene.sight = scene.sight.with_ranges();
         let run = Run::on(scene.running.pid()).once();
@@ -106,41 +102,25 @@ fn through_proc() -> Result<()> {
 // Check that where the base pointer, which /proc doesn't tell, is what leads on, no more is claimed
 // than is known: every waiter is there, no stack is a wrong one, and health counts those cut short.
 fn through_proc_without_base_pointer() -> Result<()> {
-    for (program, variant) in [
-        (Program::Waits, Variant::Plain),
-        (Program::RustWaits, Variant::Plain),
-    ] {
+    for (program, variant) in
+        [(Program::Waits, Variant::Plain), (Program::RustWaits, Variant::Plain)]
+    {
         let scene = Scene::of(program, variant, &[])?;
         let run = Run::on(scene.running.pid()).once();
         let report = run.env("LEAKPROBE_TASK_SOURCE", "proc").report()?;
         let target = Target::of(&scene.running)?;
         let mut cut_short = 0;
         for wait in &target.truth.waits {
-            let tid = target
-                .tids
-                .get(&wait.tid)
-                .context("its thread is gone")?
-                .to_string();
-            let at = report
-                .sites
-                .iter()
-                .find(|s| s.waiters.iter().any(|w| w.id == tid));
+            let tid = target.tids.get(&wait.tid).context("its thread is gone")?.to_string();
+            let at = report.sites.iter().find(|s| s.waiters.iter().any(|w| w.id == tid));
             let site = at.with_context(|| format!("{} is missing", wait.function()))?;
             let has = |name: &str| {
                 let mut frames = site.stack.iter();
                 frames.any(|f| f.function.rsplit("::").next() == Some(name))
             };
-            let others = target
-                .truth
-                .waits
-                .iter()
-                .filter(|w| w.function() != wait.function());
+            let others = target.truth.waits.iter().filter(|w| w.function() != wait.function());
             for other in others {
-                ensure!(
-                    !has(other.function()),
-                    "a wrong stack: {}",
-                    site_table(&report)
-                );
+                ensure!(!has(other.function()), "a wrong stack: {}", site_table(&report));
             }
             cut_short += u64::from(!has(wait.function()));
         }

@@ -21,5 +21,5 @@ pub use maps::{Backing, Mapping, Maps};
 pub use memory::{Batch, Memory, Missed};
 pub(crate) use module::CallFrames;
 pub use module::{DebugFile, ModuleFile, ModuleFiles, Symbols, Unusable};
-pub use sharing::shares_memory;
+pub use sharing::{lives_in_memory_of, shares_memory};
 pub use target::{LoadedModule, Target};

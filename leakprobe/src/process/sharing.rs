@@ -17,6 +17,19 @@ pub fn shares_memory(a: u32, b: u32) -> Option<bool> {
     }
 }
 
+/// Whether a thread lives that shares the memory of process `pid`. `None` where nothing says so.
+pub fn lives_in_memory_of(pid: u32, tid: u32) -> Option<bool> {
+    // SAFETY: sched_getscheduler takes an integer; it needs no privilege and changes nothing.
+    let exists = unsafe { libc::sched_getscheduler(tid.try_into().ok()?) } >= 0;
+    if !exists {
+        let gone = std::io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH);
+        return gone.then_some(false);
+    }
+    let status = read(tid, "status")?;
+    let group = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()?;
+    shares_memory(pid, group)
+}
+
 fn read(pid: u32, file: &str) -> Option<String> {
     let text = std::fs::read(format!("/proc/{pid}/{file}")).ok()?;
     Some(String::from_utf8_lossy(&text).into_owned())
@@ -68,6 +81,11 @@ mod tests {
         assert_eq!(by_text_size("9 9 9 5 0", "9 9 9 6 0"), Some(false));
         assert_eq!(by_text_size("9 9 9 5 0", "8 8 8 5 0"), None);
         let me = std::process::id();
+        assert_eq!(
+            lives_in_memory_of(me, me),
+            Some(true).filter(|_| shares_memory(me, me).is_some())
+        );
+        assert_eq!(lives_in_memory_of(me, i32::MAX as u32), Some(false));
         let (code, stack) = layout(&read(me, "stat").expect("own stat")).expect("its fields");
         assert!(code > 0x1000 && stack > code);
     }

@@ -16,7 +16,7 @@ use crate::{
 
 mod threads;
 
-pub use threads::Threads;
+pub use threads::{Others, Threads};
 
 /// What a runtime looks at: one process, read-only.
 pub struct Look<'a> {

@@ -4,6 +4,7 @@ use rustc_hash::FxHashMap;
 
 use crate::{
     probe::{Task, TaskState},
+    process::lives_in_memory_of,
     snapshot::{Holder, WaiterKind},
 };
 
@@ -12,27 +13,49 @@ use crate::{
 pub struct Threads {
     /// From the id in the process's own PID namespace to the one in leakprobe's.
     by_ns_tid: FxHashMap<u32, u32>,
-    /// Whether a thread that is not here cannot exist.
-    complete: bool,
+    others: Others,
+}
+
+/// Who else may share the memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Others {
+    /// Nobody: who is not here is gone.
+    Nobody,
+    /// Not known in general, but the kernel can be asked about one thread: ids mean the same in this
+    /// process's PID namespace and in leakprobe's.
+    AskAbout {
+        /// Any process of those that share the memory.
+        pid: u32,
+    },
+    /// Not known.
+    #[default]
+    Unknown,
 }
 
 impl Threads {
-    /// Collects the living threads among `tasks`, which all share one memory. `complete`: these are
-    /// all that do, so that one who is not here is gone.
-    pub fn new<'a>(tasks: impl IntoIterator<Item = &'a Task>, complete: bool) -> Threads {
+    /// Collects the living threads among `tasks`, which all share one memory.
+    pub fn new<'a>(tasks: impl IntoIterator<Item = &'a Task>, others: Others) -> Threads {
         let alive = tasks
             .into_iter()
             .filter(|task| !matches!(task.state, TaskState::Dead | TaskState::Zombie));
-        Threads { by_ns_tid: alive.map(|task| (task.ns_tid, task.tid)).collect(), complete }
+        Threads { by_ns_tid: alive.map(|task| (task.ns_tid, task.tid)).collect(), others }
     }
 
     /// A thread that the memory calls `ns_tid`, as the holder of something.
     pub fn holder(&self, ns_tid: u32) -> Holder {
         let (id, alive) = match self.by_ns_tid.get(&ns_tid) {
             Some(tid) => (*tid, Some(true)),
-            None => (ns_tid, self.complete.then_some(false)),
+            None => (ns_tid, self.lives_elsewhere(ns_tid)),
         };
         Holder { kind: WaiterKind::Thread, id: id.into(), recorded: ns_tid.into(), alive }
+    }
+
+    fn lives_elsewhere(&self, ns_tid: u32) -> Option<bool> {
+        match self.others {
+            Others::Nobody => Some(false),
+            Others::AskAbout { pid } => lives_in_memory_of(pid, ns_tid),
+            Others::Unknown => None,
+        }
     }
 
     /// Whether a living thread has this id.

@@ -2,7 +2,11 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::{probe::Task, process::shares_memory, runtime::Threads};
+use crate::{
+    probe::Task,
+    process::shares_memory,
+    runtime::{Others, Threads},
+};
 
 /// Tasks by the memory they share.
 pub struct ThreadTable<'a> {
@@ -24,18 +28,24 @@ impl<'a> ThreadTable<'a> {
     }
 
     /// The threads that share `task`'s memory: by the kernel's own pointer, which also finds
-    /// processes that were cloned with `CLONE_VM`; else its thread group, complete only if every
-    /// other process is known not to share its memory.
+    /// processes that were cloned with `CLONE_VM`; else its thread group, and what can be known of
+    /// others.
     pub fn sharing_memory_with(&self, task: &Task) -> Threads {
         let none = Vec::new();
         match task.mm.filter(|mm| *mm != 0) {
             Some(mm) => {
                 let sharing = self.by_mm.get(&mm).unwrap_or(&none);
-                Threads::new(sharing.iter().copied(), true)
+                Threads::new(sharing.iter().copied(), Others::Nobody)
             }
             None => {
                 let group = self.by_pid.get(&task.pid).unwrap_or(&none);
-                Threads::new(group.iter().copied(), is_alone(task.pid))
+                let others = match task.pid == task.ns_pid {
+                    // Equal ids in both namespaces: the two are one.
+                    true => Others::AskAbout { pid: task.pid },
+                    false if is_alone(task.pid) => Others::Nobody,
+                    false => Others::Unknown,
+                };
+                Threads::new(group.iter().copied(), others)
             }
         }
     }

@@ -118,12 +118,8 @@ impl Running {
     /// It no longer reads.
     pub fn say(&mut self, line: &str) -> Result<()> {
         let stdin = self.stdin.as_mut().context("standard input is closed")?;
-        writeln!(stdin, "{line}").with_context(|| {
-            format!(
-                "the workload no longer listens: {:?}",
-                self.child.try_wait()
-            )
-        })
+        writeln!(stdin, "{line}")
+            .with_context(|| format!("the workload no longer listens: {:?}", self.child.try_wait()))
     }
 
     /// Its process id in this process's PID namespace.
