@@ -1,6 +1,9 @@
 //! One full report, exec to exit, against `eu-stack -p` on the same process in the same run.
 
-use std::{collections::HashSet, fmt::Write as _, path::Path, process::Command, time::Duration};
+use std::{
+    collections::HashSet, fmt::Write as _, path::Path, process::Command, thread::sleep,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use leakprobe_workloads::Running;
@@ -34,6 +37,9 @@ fn in_turns(leakprobe: &Path, many: &mut Running, quick: bool) -> Result<[Vec<Me
             let one = measured::measure(&mut command, Duration::from_secs(300))?;
             check_stacks(&one.stdout)?;
             theirs.push(one);
+            // It stopped every thread, and so began every wait anew: leakprobe leaves out those
+            // shorter than a second.
+            sleep(Duration::from_millis(1500));
         }
     }
     Ok([ours, theirs])
