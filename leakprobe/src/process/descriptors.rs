@@ -1,6 +1,13 @@
 //! Open descriptors of another process and what they lead to.
 
-use std::{cell::OnceCell, ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
+use std::{
+    cell::{OnceCell, RefCell},
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::Path,
+};
+
+use rustc_hash::FxHashMap;
 
 use super::sockets::Sockets;
 
@@ -35,16 +42,27 @@ pub struct Descriptor {
 pub struct Descriptors {
     pid: u32,
     sockets: OnceCell<Sockets>,
+    /// What was asked for already: thousands of threads can wait on one descriptor.
+    known: RefCell<FxHashMap<u32, Option<Descriptor>>>,
 }
 
 impl Descriptors {
     /// Of this process; nothing is read yet.
     pub fn new(pid: u32) -> Descriptors {
-        Descriptors { pid, sockets: OnceCell::new() }
+        Descriptors { pid, sockets: OnceCell::new(), known: RefCell::default() }
     }
 
     /// One descriptor, `None` if it is not open or may not be seen.
     pub fn describe(&self, fd: u32) -> Option<Descriptor> {
+        if let Some(known) = self.known.borrow().get(&fd) {
+            return known.clone();
+        }
+        let found = self.read(fd);
+        self.known.borrow_mut().insert(fd, found.clone());
+        found
+    }
+
+    fn read(&self, fd: u32) -> Option<Descriptor> {
         let link = std::fs::read_link(format!("/proc/{}/fd/{fd}", self.pid)).ok()?;
         let kind = kind_of(&link);
         let target = link.to_string_lossy().into_owned();

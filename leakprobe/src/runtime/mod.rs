@@ -14,8 +14,10 @@ use crate::{
     stack::RawFrame,
 };
 
+mod pages;
 mod threads;
 
+pub use pages::Pages;
 pub use threads::{Others, Threads};
 
 /// What a runtime looks at: one process, read-only.
@@ -26,12 +28,19 @@ pub struct Look<'a> {
     pub threads: &'a Threads,
     /// Its open descriptors.
     pub descriptors: &'a Descriptors,
+    /// Its memory, each page as it was when it was first asked for.
+    pub pages: Pages<'a>,
 }
 
-impl Look<'_> {
+impl<'a> Look<'a> {
+    /// A new look: nothing of an earlier one is believed.
+    pub fn new(target: &'a Target, threads: &'a Threads, descriptors: &'a Descriptors) -> Look<'a> {
+        Look { target, threads, descriptors, pages: Pages::of(target.memory()) }
+    }
+
     /// Four bytes of the target's memory.
     pub fn u32(&self, address: u64) -> Option<u32> {
-        self.target.memory().u32(address)
+        self.pages.bytes(address).map(u32::from_le_bytes)
     }
 
     /// Whoever the target's PID namespace knows by this id, as the holder of something that other
@@ -48,7 +57,7 @@ impl Look<'_> {
 
     /// Eight bytes of the target's memory.
     pub fn u64(&self, address: u64) -> Option<u64> {
-        self.target.memory().u64(address)
+        self.pages.bytes(address).map(u64::from_le_bytes)
     }
 }
 

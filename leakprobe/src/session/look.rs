@@ -68,8 +68,7 @@ pub fn look(
     }
     let stacks = stacks(&mut watched, &wanted);
     let descriptors = Descriptors::new(wanted.pid);
-    let look =
-        Look { target: &watched.target, threads: &wanted.threads, descriptors: &descriptors };
+    let look = Look::new(&watched.target, &wanted.threads, &descriptors);
     let mut waits = Vec::with_capacity(wanted.waits.len());
     for ((task, _), stack) in wanted.waits.into_iter().zip(stacks) {
         let wait = Wait { task: &task, stack: &stack };
@@ -121,7 +120,7 @@ impl Watched {
     /// Reads the owners of objects once more, after the waits and all threads' lives were confirmed.
     pub fn reread_owners(&mut self, objects: &[Object], threads: &Threads) -> Vec<Option<Owner>> {
         let descriptors = Descriptors::new(self.target.pid());
-        let look = Look { target: &self.target, threads, descriptors: &descriptors };
+        let look = Look::new(&self.target, threads, &descriptors);
         let runtimes = &mut self.runtimes;
         let mut reread =
             |object| runtimes.iter_mut().find_map(|runtime| runtime.reread_owner(&look, object));
