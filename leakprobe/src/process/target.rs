@@ -57,6 +57,13 @@ pub struct Target {
 }
 
 impl Target {
+    /// Opens whichever process has this pid now.
+    pub fn open_present(pid: u32) -> Result<Target, ProcessError> {
+        let ticks = start_ticks(&PathBuf::from(format!("/proc/{pid}")))
+            .map_err(|e| ProcessError::from_io(pid, "stat", e))?;
+        Target::open(pid, ticks.ok_or(ProcessError::Gone { pid })?.saturating_mul(TICK_NS))
+    }
+
     /// Opens a process that was created at `start_boottime_ns` (`CLOCK_BOOTTIME`; 10 ms are enough).
     pub fn open(pid: u32, start_boottime_ns: u64) -> Result<Target, ProcessError> {
         let folder =
@@ -193,15 +200,19 @@ impl Target {
 }
 
 /// Whether the process in this folder was created then.
-fn is_same(folder: &Path, start_ticks: u64) -> io::Result<bool> {
+fn is_same(folder: &Path, start: u64) -> io::Result<bool> {
+    Ok(start_ticks(folder)?.is_some_and(|its| its.abs_diff(start) <= 1))
+}
+
+/// When the process in this folder was created, in ticks since the boot.
+fn start_ticks(folder: &Path) -> io::Result<Option<u64>> {
     let stat = fs::read(folder.join("stat"))?;
     // The command name may hold anything, parentheses too: what follows the last one is numbers.
     let after = stat.iter().rposition(|b| *b == b')').map_or(0, |at| at + 1);
     let fields = String::from_utf8_lossy(stat.get(after..).unwrap_or_default());
     // Field 22 of proc_pid_stat(5); the state, field 3, is the first one here.
     let start = fields.split_ascii_whitespace().nth(19);
-    let start = start.and_then(|field| field.parse::<u64>().ok());
-    Ok(start.is_some_and(|start| start.abs_diff(start_ticks) <= 1))
+    Ok(start.and_then(|field| field.parse().ok()))
 }
 
 /// The task through which the process's memory can be read: the leader, or if that has ended (its

@@ -23,6 +23,10 @@ pub struct Assembly {
     objects: Interned<(ProcessIx, String, u64), Object>,
     stacks: Interned<Stack, Stack>,
     modules: Interned<Module, Module>,
+    /// The same by the file, which is far quicker to compare than paths.
+    known_files: FxHashMap<*const ModuleFile, ModuleIx>,
+    /// Rows' stacks by what they were made of: most waits of a process share a few.
+    known_stacks: FxHashMap<Vec<(*const ModuleFile, u64)>, StackIx>,
     /// The opened file behind each module, for naming.
     pub files: FxHashMap<Module, Arc<ModuleFile>>,
 }
@@ -38,9 +42,14 @@ impl Assembly {
         perf_map: Option<&PerfMap>,
         health: &mut Health,
     ) {
-        let frames: Vec<Frame> =
-            stack.iter().map(|raw| self.frame(raw, perf_map, health)).collect();
-        let stack = self.stack(frames);
+        let key = in_files(stack);
+        let known = key.as_ref().and_then(|key| self.known_stacks.get(key)).copied();
+        let stack = known.unwrap_or_else(|| {
+            let frames = stack.iter().map(|raw| self.frame(raw, perf_map, health)).collect();
+            let ix = self.stack(frames);
+            self.known_stacks.extend(key.map(|key| (key, ix)));
+            ix
+        });
         let kernel = task.kernel_stack.iter().map(|address| Frame::Kernel(*address)).collect();
         let kernel: Vec<Frame> = kernel;
         let kernel_stack = (!kernel.is_empty()).then(|| self.stack(kernel));
@@ -96,10 +105,15 @@ impl Assembly {
     fn frame(&mut self, raw: &RawFrame, perf_map: Option<&PerfMap>, health: &mut Health) -> Frame {
         match raw {
             RawFrame::At { module: file, svma } => {
-                let module = file.module();
-                self.files.entry(module.clone()).or_insert_with(|| file.clone());
-                let index = self.modules.add(module.clone(), || module.clone());
-                Frame::At { module: ModuleIx(index), offset: *svma }
+                let known = self.known_files.get(&Arc::as_ptr(file)).copied();
+                let module = known.unwrap_or_else(|| {
+                    let module = file.module();
+                    self.files.entry(module.clone()).or_insert_with(|| file.clone());
+                    let index = ModuleIx(self.modules.add(module.clone(), || module.clone()));
+                    self.known_files.insert(Arc::as_ptr(file), index);
+                    index
+                });
+                Frame::At { module, offset: *svma }
             }
             RawFrame::Unknown { address, why } => {
                 let named = perf_map.filter(|_| *why == Unnamed::Anonymous);
@@ -113,6 +127,15 @@ impl Assembly {
             }
         }
     }
+}
+
+/// A stack of which every frame lies in a file, for quick comparison.
+fn in_files(stack: &RawStack) -> Option<Vec<(*const ModuleFile, u64)>> {
+    let place = |frame: &RawFrame| match frame {
+        RawFrame::At { module, svma } => Some((Arc::as_ptr(module), *svma)),
+        RawFrame::Unknown { .. } => None,
+    };
+    stack.iter().map(place).collect()
 }
 
 /// Values in the order of their first appearance, each once.

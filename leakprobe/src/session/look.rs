@@ -95,6 +95,14 @@ pub fn look(
     Ok(Looked { watched, runtimes, waits, perf_map, unusable_files })
 }
 
+/// Opens the files of a process ahead of its first look, while others are busy.
+pub fn prepare(files: &mut Files, pid: u32) {
+    if let Ok(mut target) = Target::open_present(pid) {
+        target.modules(&mut files.modules);
+        files.runtimes.detect(&target);
+    }
+}
+
 fn open(wanted: &Wanted) -> Result<Watched, ProcessError> {
     let target = Target::open(wanted.pid, wanted.start_boottime_ns)?;
     Ok(Watched { target, unwinder: Unwinder::new(), runtimes: Vec::new() })

@@ -69,7 +69,7 @@ pub fn run(
 ) -> Result<Report, SessionError> {
     let mut notes = Vec::new();
     let targets = watched::resolve(&plan.targets, &mut notes)?;
-    let mut observer = Observer::open(plan).map_err(SessionError::Thread)?;
+    let mut observer = Observer::open(plan, &targets).map_err(SessionError::Thread)?;
     let mut reporter = Reporter::new(plan, notes);
     let began = Instant::now();
     let snapshot = observer.snapshot(plan, &targets)?;

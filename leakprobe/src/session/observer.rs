@@ -38,6 +38,9 @@ const GRACE: Duration = Duration::from_millis(250);
 /// How often a thread that moved while its stack was read is tried again.
 const ROUNDS: usize = 3;
 
+/// Named processes whose files are opened ahead.
+const MAX_PREPARED: usize = 4;
+
 /// A process's identity: never a bare pid.
 type ProcessKey = (u32, u64, u64);
 /// A thread's identity.
@@ -66,7 +69,15 @@ struct Found {
 
 impl Observer {
     /// Opens the best source of tasks that this machine allows.
-    pub fn open(plan: &Plan) -> std::io::Result<Observer> {
+    pub fn open(plan: &Plan, targets: &Targets) -> std::io::Result<Observer> {
+        let reader = Reader::start()?;
+        // Loading BPF and opening a program's files take about as long; the first answer is not to
+        // wait for both.
+        if let Targets::Pids(pids) = targets {
+            for pid in pids.iter().copied().take(MAX_PREPARED) {
+                reader.ahead(move |files| look::prepare(files, pid));
+            }
+        }
         let (source, mut source_notes) = Source::open(plan.verbose);
         // SAFETY: geteuid has no preconditions.
         if unsafe { libc::geteuid() } != 0 {
@@ -79,7 +90,7 @@ impl Observer {
         Ok(Observer {
             source,
             source_notes,
-            reader: Reader::start()?,
+            reader,
             watched: FxHashMap::default(),
             abandoned: FxHashSet::default(),
             stacks: FxHashMap::default(),

@@ -39,6 +39,12 @@ impl Reader {
         Ok(Reader { jobs })
     }
 
+    /// Queues a job of which no answer is wanted.
+    pub fn ahead(&self, job: impl FnOnce(&mut Files) + Send + 'static) {
+        // A thread that is gone is noticed by the next job that matters.
+        let _ = self.jobs.send(Box::new(job));
+    }
+
     /// Runs one job. `None` if it did not end by the deadline (its thread is replaced) or panicked.
     pub fn run<T: Send + 'static>(
         &mut self,
