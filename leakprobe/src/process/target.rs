@@ -59,7 +59,7 @@ pub struct Target {
 impl Target {
     /// Opens whichever process has this pid now.
     pub fn open_present(pid: u32) -> Result<Target, ProcessError> {
-        let ticks = start_ticks(&PathBuf::from(format!("/proc/{pid}")))
+        let ticks = start_ticks(&PathBuf::from(format!("/proc/{pid}")), pid)
             .map_err(|e| ProcessError::from_io(pid, "stat", e))?;
         Target::open(pid, ticks.ok_or(ProcessError::Gone { pid })?.saturating_mul(TICK_NS))
     }
@@ -70,7 +70,7 @@ impl Target {
             File::open(format!("/proc/{pid}")).map_err(|e| ProcessError::from_io(pid, "", e))?;
         let path = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd()));
         let start_ticks = start_boottime_ns / TICK_NS;
-        if !is_same(&path, start_ticks).map_err(|e| ProcessError::from_io(pid, "stat", e))? {
+        if !is_same(&path, pid, start_ticks).map_err(|e| ProcessError::from_io(pid, "stat", e))? {
             return Err(ProcessError::Gone { pid });
         }
         let (tid, task, maps) = reading_task(pid, &path)?;
@@ -192,21 +192,29 @@ impl Target {
         Ok(true)
     }
 
+    /// Whether it is the process that was created then (`CLOCK_BOOTTIME` ns).
+    pub fn started_at(&self, start_boottime_ns: u64) -> bool {
+        self.start_ticks.abs_diff(start_boottime_ns / TICK_NS) <= 1
+    }
+
     /// Whether it is still the same process, running the same program as when it was opened. To be
     /// asked after reading.
     pub fn still_there(&self) -> bool {
-        self.memory.is_current() && is_same(&self.path, self.start_ticks).unwrap_or(false)
+        self.memory.is_current() && is_same(&self.path, self.pid, self.start_ticks).unwrap_or(false)
     }
 }
 
 /// Whether the process in this folder was created then.
-fn is_same(folder: &Path, start: u64) -> io::Result<bool> {
-    Ok(start_ticks(folder)?.is_some_and(|its| its.abs_diff(start) <= 1))
+fn is_same(folder: &Path, pid: u32, start: u64) -> io::Result<bool> {
+    Ok(start_ticks(folder, pid)?.is_some_and(|its| its.abs_diff(start) <= 1))
 }
 
 /// When the process in this folder was created, in ticks since the boot.
-fn start_ticks(folder: &Path) -> io::Result<Option<u64>> {
-    let stat = fs::read(folder.join("stat"))?;
+///
+/// Of the leader alone: a process's own stat sums up all its threads, which takes as long as there
+/// are many.
+fn start_ticks(folder: &Path, pid: u32) -> io::Result<Option<u64>> {
+    let stat = fs::read(folder.join(format!("task/{pid}/stat")))?;
     // The command name may hold anything, parentheses too: what follows the last one is numbers.
     let after = stat.iter().rposition(|b| *b == b')').map_or(0, |at| at + 1);
     let fields = String::from_utf8_lossy(stat.get(after..).unwrap_or_default());

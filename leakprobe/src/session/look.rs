@@ -2,9 +2,8 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::reader::Files;
+use super::{reader::Files, seen::Seen};
 use crate::{
-    probe::Task,
     process::{Descriptors, ProcessError, Target},
     runtime::{Look, Runtime, Threads, Wait, Why},
     snapshot::{Object, Owner, Runtime as RuntimeInfo, Unnamed},
@@ -27,7 +26,7 @@ pub struct Wanted {
     /// Creation of the process, `CLOCK_BOOTTIME` ns.
     pub start_boottime_ns: u64,
     /// The waits, each with its stack if that is known from an earlier snapshot.
-    pub waits: Vec<(Task, Option<Arc<RawStack>>)>,
+    pub waits: Vec<(Seen, Option<Arc<RawStack>>)>,
     /// Every thread that shares the memory.
     pub threads: Threads,
     /// Unwinding stops then and says so.
@@ -41,7 +40,7 @@ pub struct Looked {
     /// Runtimes found in it.
     pub runtimes: Vec<RuntimeInfo>,
     /// In the order of the waits asked for.
-    pub waits: Vec<(Task, Arc<RawStack>, Why)>,
+    pub waits: Vec<(Seen, Arc<RawStack>, Why)>,
     /// Frames in memory that only a perf map names.
     pub perf_map: Option<PerfMap>,
     /// Mapped files that could not be opened or were not the ones mapped.
@@ -60,7 +59,7 @@ pub fn look(
             known.target.refresh()?;
             known
         }
-        None => open(&wanted)?,
+        None => open(files, &wanted)?,
     };
     watched.target.modules(&mut files.modules);
     if watched.runtimes.is_empty() {
@@ -99,13 +98,21 @@ pub fn look(
 pub fn prepare(files: &mut Files, pid: u32) {
     if let Ok(mut target) = Target::open_present(pid) {
         target.modules(&mut files.modules);
-        files.runtimes.detect(&target);
+        let runtimes = files.runtimes.detect(&target);
+        files.prepared.insert(pid, Watched { target, unwinder: Unwinder::new(), runtimes });
     }
 }
 
-fn open(wanted: &Wanted) -> Result<Watched, ProcessError> {
-    let target = Target::open(wanted.pid, wanted.start_boottime_ns)?;
-    Ok(Watched { target, unwinder: Unwinder::new(), runtimes: Vec::new() })
+/// What was prepared is milliseconds old: whatever has waited for long was mapped by then.
+fn open(files: &mut Files, wanted: &Wanted) -> Result<Watched, ProcessError> {
+    let prepared = files.prepared.remove(&wanted.pid);
+    match prepared.filter(|watched| watched.target.started_at(wanted.start_boottime_ns)) {
+        Some(prepared) => Ok(prepared),
+        None => {
+            let target = Target::open(wanted.pid, wanted.start_boottime_ns)?;
+            Ok(Watched { target, unwinder: Unwinder::new(), runtimes: Vec::new() })
+        }
+    }
 }
 
 /// The stack of each wait: the known ones as they are, the others unwound together.
@@ -116,7 +123,7 @@ fn stacks(watched: &mut Watched, wanted: &Wanted) -> Vec<Arc<RawStack>> {
     let unwound = watched.unwinder.unwind(&watched.target, &starts, wanted.deadline);
     let mut unwound = unwound.into_iter().map(Arc::new);
     let ended = |why| Arc::new(vec![RawFrame::Unknown { address: 0, why }]);
-    let mut stack = |(task, known): &(Task, Option<Arc<RawStack>>)| match (known, task.registers) {
+    let mut stack = |(task, known): &(Seen, Option<Arc<RawStack>>)| match (known, task.registers) {
         (Some(known), _) => known.clone(),
         (None, Some(_)) => unwound.next().unwrap_or_else(|| ended(Unnamed::OutOfTime)),
         (None, None) => ended(Unnamed::NoRegisters),

@@ -9,6 +9,7 @@ mod plan;
 mod processes;
 mod reader;
 mod reporter;
+mod seen;
 mod stop;
 mod threads;
 mod watched;

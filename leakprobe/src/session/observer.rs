@@ -17,6 +17,7 @@ use super::{
     look::{self, Looked, Wanted, Watched},
     processes,
     reader::Reader,
+    seen::Seen,
     threads::ThreadTable,
     watched::Filter,
 };
@@ -62,7 +63,7 @@ pub struct Observer {
 
 /// What one snapshot found of one process.
 struct Found {
-    waits: Vec<(Task, Arc<RawStack>, Why)>,
+    waits: Vec<(Seen, Arc<RawStack>, Why)>,
     runtimes: Vec<Runtime>,
     perf_map: Option<PerfMap>,
 }
@@ -119,18 +120,18 @@ impl Observer {
         let (began, clock) = (pass.began, pass.clock);
         let mut denied = Vec::new();
         let mut found: FxHashMap<ProcessKey, Found> = FxHashMap::default();
-        let mut todo: Vec<Task> =
-            filter.waits(&pass.tasks, &mut health).into_iter().cloned().collect();
+        let mut tasks = Arc::new(std::mem::take(&mut pass.tasks));
+        let mut todo = Seen::of(&tasks, filter.waits(&tasks, &mut health));
         for round in 0..ROUNDS {
-            let looked = self.look_at_all(&pass, todo, end, &mut health, &mut denied);
-            let next = self.source.read(&watch)?;
-            let still = filter.waits(&next.tasks, &mut Health::default());
-            let still: FxHashMap<u32, &Task> = still.into_iter().map(|t| (t.tid, t)).collect();
+            let looked = self.look_at_all(&tasks, todo, end, &mut health, &mut denied);
+            pass = self.source.read(&watch)?;
+            tasks = Arc::new(std::mem::take(&mut pass.tasks));
+            let still = Seen::of(&tasks, filter.waits(&tasks, &mut Health::default()));
+            let still: FxHashMap<u32, Seen> = still.into_iter().map(|t| (t.tid, t)).collect();
             todo = Vec::new();
             for (key, looked) in looked {
                 self.accept(key, looked, &still, &mut found, &mut todo);
             }
-            pass = next;
             if todo.is_empty() || Instant::now() >= end {
                 break;
             }
@@ -144,20 +145,20 @@ impl Observer {
         {
             return Err(SessionError::Denied(error));
         }
-        Ok(self.assemble(&filter, pass, found, health, (began, clock), end))
+        Ok(self.assemble(&filter, (pass, tasks), found, health, (began, clock), end))
     }
 
     /// Looks at every process that has waits to look at.
     fn look_at_all(
         &mut self,
-        pass: &TaskPass,
-        waits: Vec<Task>,
+        tasks: &[Task],
+        waits: Vec<Seen>,
         end: Instant,
         health: &mut Health,
         denied: &mut Vec<ProcessError>,
     ) -> Vec<(ProcessKey, Looked)> {
-        let table = ThreadTable::of(&pass.tasks);
-        let mut by_process: Vec<(ProcessKey, Vec<Task>)> = Vec::new();
+        let table = ThreadTable::of(tasks);
+        let mut by_process: Vec<(ProcessKey, Vec<Seen>)> = Vec::new();
         for task in waits {
             let key = (task.pid, task.leader_start_boottime_ns, task.exec);
             match by_process.last_mut() {
@@ -211,7 +212,7 @@ impl Observer {
         all
     }
 
-    fn with_known_stack(&self, task: Task) -> (Task, Option<Arc<RawStack>>) {
+    fn with_known_stack(&self, task: Seen) -> (Seen, Option<Arc<RawStack>>) {
         let known = self.stacks.get(&(task.tid, task.start_boottime_ns));
         let known = known.filter(|(stay, _)| *stay == task.stay_token);
         let stack = known.map(|(_, stack)| stack.clone());
@@ -223,9 +224,9 @@ impl Observer {
         &mut self,
         key: ProcessKey,
         looked: Looked,
-        still: &FxHashMap<u32, &Task>,
+        still: &FxHashMap<u32, Seen>,
         found: &mut FxHashMap<ProcessKey, Found>,
-        again: &mut Vec<Task>,
+        again: &mut Vec<Seen>,
     ) {
         let process = found.entry(key).or_insert_with(|| Found {
             waits: Vec::new(),
@@ -239,9 +240,9 @@ impl Observer {
                 // The same wait, seen once more: what the later pass says of it is as good, and its
                 // clock may be better known.
                 Some(later) if task.same_wait(later) => {
-                    process.waits.push(((*later).clone(), stack, why));
+                    process.waits.push((later.clone(), stack, why));
                 }
-                Some(later) => again.push((*later).clone()),
+                Some(later) => again.push(later.clone()),
                 None => {}
             }
         }
@@ -251,7 +252,7 @@ impl Observer {
     fn assemble(
         &mut self,
         filter: &Filter,
-        pass: TaskPass,
+        (pass, all_tasks): (TaskPass, Arc<Vec<Task>>),
         found: FxHashMap<ProcessKey, Found>,
         mut health: Health,
         (began, clock): (crate::snapshot::Ns, crate::snapshot::Clock),
@@ -260,7 +261,7 @@ impl Observer {
         if !pass.calibrated && self.source.name() != "/proc" {
             health.count(Cause::ClockUncalibrated);
         }
-        let tasks: Vec<&Task> = pass.tasks.iter().filter(|task| filter.watches(task)).collect();
+        let tasks: Vec<&Task> = all_tasks.iter().filter(|task| filter.watches(task)).collect();
         let mut processes = processes::of(&tasks);
         let index: FxHashMap<ProcessKey, ProcessIx> = (processes.iter().zip(0..))
             .map(|(p, i)| ((p.pid, p.start_boottime_ns, p.exec), ProcessIx(i)))
@@ -290,7 +291,7 @@ impl Observer {
         self.watched.retain(|key, _| index.contains_key(key));
         self.files = std::mem::take(&mut assembly.files);
         let (rows, mut objects, stacks, modules) = assembly.finish();
-        let proofs = self.prove(&pass.tasks, &processes, &mut objects, end);
+        let proofs = self.prove(&all_tasks, &processes, &mut objects, end);
         Snapshot {
             began,
             ended: pass.ended,

@@ -6,6 +6,9 @@ use std::{
     time::Instant,
 };
 
+use rustc_hash::FxHashMap;
+
+use super::look::Watched;
 use crate::{process::ModuleFiles, runtime::Registry};
 
 /// What the reading thread keeps from one process to the next.
@@ -15,6 +18,8 @@ pub struct Files {
     pub modules: ModuleFiles,
     /// Runtimes, and what they know of files.
     pub runtimes: Registry,
+    /// Processes opened ahead of their first look.
+    pub prepared: FxHashMap<u32, Watched>,
 }
 
 type Job = Box<dyn FnOnce(&mut Files) + Send>;

@@ -69,20 +69,20 @@ impl<'a> Filter<'a> {
         }
     }
 
-    /// The waits of a pass that are looked at: those that have lasted, and some short ones.
-    pub fn waits<'t>(&self, tasks: &'t [Task], health: &mut Health) -> Vec<&'t Task> {
+    /// The waits of a pass that are looked at, as indices: those that have lasted, and some short ones.
+    pub fn waits(&self, tasks: &[Task], health: &mut Health) -> Vec<usize> {
         let mut waits = Vec::new();
         let mut short = Vec::new();
-        for task in tasks.iter().filter(|task| self.watches(task) && self.is_named(task, tasks)) {
-            if !task.is_waiting() {
+        for (index, task) in tasks.iter().enumerate() {
+            if !(task.is_waiting() && self.watches(task) && self.is_named(task, tasks)) {
                 continue;
             }
             if task.compat {
                 health.count(Cause::Compat32);
             } else if waited_at_most(task) >= self.plan.min_wait {
-                waits.push(task);
+                waits.push(index);
             } else {
-                short.push(task);
+                short.push(index);
             }
         }
         if self.plan.duration != Some(Duration::ZERO) {
