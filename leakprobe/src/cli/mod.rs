@@ -13,6 +13,7 @@ mod destination;
 mod doctor;
 mod duration;
 mod exit;
+mod heap;
 mod help;
 mod man;
 mod outputs;
@@ -34,6 +35,8 @@ use stdout::Stdout;
 
 /// Runs the command.
 pub fn main() -> ExitCode {
+    // Before there is a second thread.
+    heap::tune();
     match request::parse(env::args_os()) {
         Ok(request) => match perform(request) {
             Ok(code) => ExitCode::from(code),

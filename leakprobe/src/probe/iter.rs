@@ -95,7 +95,9 @@ impl IterTasks {
                 .map(|record| record.mm)
                 .collect()
         };
-        if fits {
+        // Later passes know it from the one before; a process that has executed another program
+        // since shows new memory, which repeats the pass.
+        if fits && self.memories.is_empty() {
             let leaders = self.pass(Through::Leaders(&list), false)?;
             self.memories = memories_of(&leaders);
         }

@@ -20,6 +20,7 @@ use std::{
 
 pub use batch::Batch;
 
+use self::pagemap::Pagemap;
 use super::ProcessError;
 
 /// Size of a page on x86-64, bytes.
@@ -83,6 +84,7 @@ impl Memory {
         let wanted = merged(ranges);
         let mut pieces = Vec::with_capacity(wanted.len());
         let mut total = 0;
+        let mut pagemap = self.pagemap.as_ref().map(Pagemap::new);
         for range in wanted {
             let size = range.end - range.start;
             if total + size > MAX_BATCH {
@@ -90,9 +92,9 @@ impl Memory {
                 continue;
             }
             total += size;
-            match &self.pagemap {
+            match &mut pagemap {
                 Some(pagemap) => {
-                    let absent = pagemap::present(pagemap, range, &mut pieces);
+                    let absent = pagemap.present(range, &mut pieces);
                     self.absent.fetch_add(absent, Relaxed);
                 }
                 None => pieces.push(range),

@@ -2,7 +2,11 @@
 
 use std::{fs::File, os::unix::fs::FileExt};
 
-use super::{futex, musl, places::PlaceCache, syscall};
+use super::{
+    futex, musl,
+    places::{PlaceCache, ProcessPlaces},
+    syscall,
+};
 use crate::{
     process::{ModuleFile, Target},
     runtime::{Look, Runtime, Wait, Why},
@@ -74,7 +78,7 @@ pub struct Native {
     /// Its C library.
     pub libc: Libc,
     /// Where well-known functions lie.
-    pub places: PlaceCache,
+    pub places: ProcessPlaces,
 }
 
 impl Native {
@@ -90,7 +94,7 @@ impl Native {
         let candidates = files().filter(is_libc).chain(program);
         let mut known = candidates.map(|file| places.of(file).libc);
         let libc = known.find(|libc| *libc != Libc::Unknown).unwrap_or(Libc::Unknown);
-        Native { libc, places }
+        Native { libc, places: ProcessPlaces::new(places) }
     }
 }
 
