@@ -31,12 +31,9 @@ pub const FILTER_NONE: u32 = 0;
 /// [`Filter::mode`]: tasks whose tgid is in the map `WATCHED`, and tasks whose `mm` is in the map
 /// `WATCHED_MM` (they share memory with a watched process without being its thread).
 pub const FILTER_WATCHED: u32 = 1;
-/// [`Filter::mode`]: thread group leaders whose tgid is in the map `WATCHED`: enough to learn the
-/// processes' memory.
-pub const FILTER_LEADERS: u32 = 2;
 /// [`Filter::mode`]: no pass, but one record about the task that reads the file, with its switch
 /// counters, its last arrival and nothing else.
-pub const FILTER_READER: u32 = 3;
+pub const FILTER_READER: u32 = 2;
 
 /// One task, as the `iter/task` program writes it into the iterator's file.
 ///

@@ -10,8 +10,7 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::{debug, trace};
 use leakprobe_common::{
-    FILTER_LEADERS, FILTER_NONE, FILTER_READER, Filter, HAS_FAIR, HAS_KERNEL_STACK, HAS_REGS,
-    HAS_SCHED, TaskRecord,
+    FILTER_NONE, FILTER_READER, Filter, HAS_FAIR, HAS_KERNEL_STACK, HAS_REGS, HAS_SCHED, TaskRecord,
 };
 
 use crate::{
@@ -137,16 +136,15 @@ fn fill(
     } else {
         task.at().read(offset!(task_mm))
     };
-    let leader = task.at().follow(offset!(task_group_leader))?;
     let wanted = match filter.mode {
         FILTER_NONE => true,
-        FILTER_LEADERS => leader.0 == context.task.cast() && is_watched(record.pid, 0),
         _ => is_watched(record.pid, record.mm),
     };
     if !wanted {
         return None;
     }
 
+    let leader = task.at().follow(offset!(task_group_leader))?;
     let (Some(leader_pid), Some(pid)) = (Pid::of(leader), Pid::of(task.at())) else {
         trace!(context, "a task of {} was released meanwhile", record.pid);
         return None;

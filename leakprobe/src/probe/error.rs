@@ -28,6 +28,9 @@ pub enum ProbeError {
         /// The member.
         member: &'static str,
     },
+    /// The kernel is older than its task iterator.
+    #[error("this kernel has no task iterator: boot Linux 5.8 or newer")]
+    NoIterator,
     /// The embedded BPF object was built for another version of this program.
     #[error(
         "the BPF object has ABI version {found}, this program {expected}: rebuild it with `cargo xtask ebpf build`"

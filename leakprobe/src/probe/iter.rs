@@ -84,42 +84,22 @@ impl IterTasks {
         Ok((records.iter()).map(|record| self.reading.task(record, clock.suspended_ns)).collect())
     }
 
-    /// The tasks of some processes and those that share memory with them.
+    /// The tasks of some processes, and from the second pass on those that share memory with them:
+    /// which memory that is, the pass before tells.
     fn watched(&mut self, pids: &[u32], stacks: bool) -> Result<Vec<TaskRecord>, ProbeError> {
-        let pids: BTreeSet<u32> = pids.iter().copied().collect();
-        let list: Vec<u32> = pids.iter().copied().collect();
-        let fits = list.len() <= WATCHED_MAX;
-        let memories_of = |records: &[TaskRecord]| -> BTreeSet<u64> {
-            (records.iter())
-                .filter(|record| record.mm != 0 && pids.contains(&record.pid))
-                .map(|record| record.mm)
-                .collect()
+        let memories: Vec<u64> = self.memories.iter().copied().collect();
+        let fits = pids.len() <= WATCHED_MAX && memories.len() <= WATCHED_MAX;
+        let mut records = match fits {
+            true => self.pass(Through::Watched(pids, &memories), stacks)?,
+            false => self.pass(Through::All, stacks)?,
         };
-        // Later passes know it from the one before; a process that has executed another program
-        // since shows new memory, which repeats the pass.
-        if fits && self.memories.is_empty() {
-            let leaders = self.pass(Through::Leaders(&list), false)?;
-            self.memories = memories_of(&leaders);
-        }
-        let mut again = fits;
-        loop {
-            let memories: Vec<u64> = self.memories.iter().copied().collect();
-            let through = match fits {
-                true => Through::Watched(&list, &memories),
-                false => Through::All,
-            };
-            let mut records = self.pass(through, stacks)?;
-            // Memory that no main thread showed: it has exited, or executed another program.
-            let now = memories_of(&records);
-            let new = !now.is_subset(&self.memories);
-            self.memories = now;
-            if new && std::mem::take(&mut again) {
-                continue;
-            }
-            records
-                .retain(|record| pids.contains(&record.pid) || self.memories.contains(&record.mm));
-            return Ok(records);
-        }
+        let pids: BTreeSet<u32> = pids.iter().copied().collect();
+        self.memories = (records.iter())
+            .filter(|record| record.mm != 0 && pids.contains(&record.pid))
+            .map(|record| record.mm)
+            .collect();
+        records.retain(|record| pids.contains(&record.pid) || self.memories.contains(&record.mm));
+        Ok(records)
     }
 
     fn pass(&mut self, through: Through<'_>, stacks: bool) -> Result<Vec<TaskRecord>, ProbeError> {

@@ -3,13 +3,12 @@
 use std::thread;
 
 use aya::{
-    Btf, Ebpf, EbpfLoader, Endianness, Pod,
+    Btf, Ebpf, EbpfLoader, Pod,
     maps::{Array, HashMap, MapData},
     programs::Iter,
 };
-use leakprobe_common::{
-    ABI_VERSION, FILTER_LEADERS, FILTER_NONE, FILTER_READER, FILTER_WATCHED, Filter, Offsets,
-};
+use aya_obj::btf::{BtfType, Func, FuncLinkage};
+use leakprobe_common::{ABI_VERSION, FILTER_NONE, FILTER_READER, FILTER_WATCHED, Filter, Offsets};
 use object::{Object as _, ObjectSection as _};
 
 use super::{ProbeError, btf, log::KernelLog, offsets};
@@ -40,8 +39,6 @@ pub(super) enum Through<'a> {
     All,
     /// None, but the first read gives a record about the reader.
     Reader,
-    /// The main threads of these processes.
-    Leaders(&'a [u32]),
     /// The threads of these processes, and whoever has one of these memories (`mm`).
     Watched(&'a [u32], &'a [u64]),
 }
@@ -59,10 +56,27 @@ pub(super) struct Loaded {
 }
 
 fn kernel_types(vmlinux: &[u8]) -> Result<(OffsetsGlobal, Btf), ProbeError> {
-    let offsets = OffsetsGlobal(offsets::resolve(&btf::Btf::parse(vmlinux)?)?);
-    let btf = Btf::parse(vmlinux, Endianness::default())
-        .map_err(|error| ProbeError::refused("its own BTF", error))?;
-    Ok((offsets, btf))
+    let types = btf::Btf::parse(vmlinux)?;
+    let offsets = OffsetsGlobal(offsets::resolve(&types)?);
+    let iterator = types.function(ITERATOR).ok_or(ProbeError::NoIterator)?;
+    Ok((offsets, only_function(ITERATOR, iterator)))
+}
+
+/// The function that the kernel's task iterator calls its programs through (kernel/bpf/task_iter.c,
+/// since 5.8).
+const ITERATOR: &str = "bpf_iter_task";
+
+/// BTF with one function at the type id that the kernel has it at: of all that is in the kernel's
+/// BTF, attaching asks only for that id.
+fn only_function(name: &str, id: u32) -> Btf {
+    let mut btf = Btf::new();
+    let function = |name| BtfType::Func(Func::new(name, 0, FuncLinkage::Global));
+    for _ in 1..id {
+        btf.add_type(function(0)); // nameless
+    }
+    let name = btf.add_string(name);
+    btf.add_type(function(name));
+    btf
 }
 
 impl Loaded {
@@ -70,7 +84,7 @@ impl Loaded {
     pub(super) fn load(verbose: bool) -> Result<Loaded, ProbeError> {
         check_abi(OBJECT)?;
         let vmlinux = offsets::read_vmlinux()?;
-        // The loader insists on reading the kernel's BTF for itself; the two take 13 ms each.
+        // The loader insists on reading the kernel's BTF for itself, which takes 13 ms.
         let (loader, known) = thread::scope(|scope| {
             let loader = scope.spawn(EbpfLoader::new);
             let known = kernel_types(&vmlinux);
@@ -111,10 +125,6 @@ impl Loaded {
         let mode = match through {
             Through::All => FILTER_NONE,
             Through::Reader => FILTER_READER,
-            Through::Leaders(pids) => {
-                self.watched.set(pids)?;
-                FILTER_LEADERS
-            }
             Through::Watched(pids, memories) => {
                 self.watched.set(pids)?;
                 self.watched_mm.set(memories)?;
