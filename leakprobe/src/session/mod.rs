@@ -10,6 +10,7 @@ mod processes;
 mod reader;
 mod reporter;
 mod seen;
+mod slice;
 mod stop;
 mod threads;
 mod watched;
@@ -68,6 +69,7 @@ pub fn run(
     stop: &StopFlag,
     sink: &mut dyn FnMut(Event<'_>),
 ) -> Result<Report, SessionError> {
+    slice::keep_short();
     let mut notes = Vec::new();
     let targets = watched::resolve(&plan.targets, &mut notes)?;
     let mut observer = Observer::open(plan, &targets).map_err(SessionError::Thread)?;
@@ -96,11 +98,8 @@ pub fn run(
             }
             due = due.min(ends);
         }
-        if !wait(stop, due, began, &newest, sink)
-            && plan.duration.is_some_and(|d| d < plan.interval)
-        {
-            break;
-        }
+        // Asked to end, it takes a last look all the same.
+        wait(stop, due, began, &newest, sink);
         let snapshot = observer.snapshot(plan, &targets)?;
         if snapshot.processes.is_empty() && targets != Targets::Machine {
             reporter.note("the watched processes have ended; this is what was last seen of them");
@@ -119,25 +118,24 @@ pub fn run(
     Ok(newest)
 }
 
-/// Waits until the next snapshot is due, saying now and then where the run stands. False if the run
-/// was asked to end.
+/// Waits until the next snapshot is due or the run was asked to end, saying now and then where it
+/// stands.
 fn wait(
     stop: &StopFlag,
     due: Instant,
     began: Instant,
     newest: &Report,
     sink: &mut dyn FnMut(Event<'_>),
-) -> bool {
+) {
     let waiting = newest.sites.iter().map(|site| site.count).sum();
     while Instant::now() < due {
         let (snapshots, elapsed) = (newest.health.snapshots, began.elapsed());
         sink(Event::Progress { snapshots, waiting, elapsed });
         let tick = Instant::now() + Duration::from_millis(200);
         if stop.wait_until(due.min(tick)) {
-            return false;
+            return;
         }
     }
-    true
 }
 
 /// Gives the report of a recorded run, as the plan wants it said.

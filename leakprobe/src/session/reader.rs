@@ -8,7 +8,7 @@ use std::{
 
 use rustc_hash::FxHashMap;
 
-use super::look::Watched;
+use super::{look::Watched, slice};
 use crate::{process::ModuleFiles, runtime::Registry};
 
 /// What the reading thread keeps from one process to the next.
@@ -36,6 +36,7 @@ impl Reader {
     pub fn start() -> std::io::Result<Reader> {
         let (jobs, queue) = mpsc::channel::<Job>();
         thread::Builder::new().name("reader".into()).spawn(move || {
+            slice::keep_short();
             let mut files = Files::default();
             for job in queue {
                 job(&mut files);
