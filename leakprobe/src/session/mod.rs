@@ -2,6 +2,7 @@
 
 mod assemble;
 mod error;
+mod limits;
 mod look;
 mod naming;
 mod observer;
@@ -34,6 +35,10 @@ use crate::{
 
 use observer::Observer;
 use reporter::Reporter;
+
+/// From the begin of a snapshot to its report, whatever the targets do and however much debug
+/// information they have.
+const REPORT_BUDGET: Duration = Duration::from_millis(1_800);
 
 /// What happens while a session runs.
 #[derive(Debug)]
@@ -69,12 +74,14 @@ pub fn run(
     stop: &StopFlag,
     sink: &mut dyn FnMut(Event<'_>),
 ) -> Result<Report, SessionError> {
-    slice::keep_short();
+    slice::yield_readily();
+    limits::raise_open_files();
     let mut notes = Vec::new();
     let targets = watched::resolve(&plan.targets, &mut notes)?;
     let mut observer = Observer::open(plan, &targets).map_err(SessionError::Thread)?;
     let mut reporter = Reporter::new(plan, notes);
     let began = Instant::now();
+    let looked_at = Instant::now();
     let snapshot = observer.snapshot(plan, &targets)?;
     if snapshot.processes.is_empty()
         && let Targets::Pids(pids) = &targets
@@ -83,7 +90,7 @@ pub fn run(
     }
     let mut recorder = Recorder::begin(plan, &snapshot)?;
     recorder.append(&snapshot)?;
-    let first = reporter.live(snapshot, &observer.files);
+    let first = reporter.live(snapshot, &observer.files, looked_at + REPORT_BUDGET);
     sink(Event::First(&first));
     let mut newest = first.clone();
     let mut due = began;
@@ -100,14 +107,16 @@ pub fn run(
         }
         // Asked to end, it takes a last look all the same.
         wait(stop, due, began, &newest, sink);
+        let looked_at = Instant::now();
         let snapshot = observer.snapshot(plan, &targets)?;
         if snapshot.processes.is_empty() && targets != Targets::Machine {
             reporter.note("the watched processes have ended; this is what was last seen of them");
             newest = reporter.with_notes(newest);
             break;
         }
+        note_ended(&targets, &snapshot, &mut reporter);
         recorder.append(&snapshot)?;
-        newest = reporter.live(snapshot, &observer.files);
+        newest = reporter.live(snapshot, &observer.files, looked_at + REPORT_BUDGET);
         if newest.health.snapshots == 2 {
             sink(Event::Confirmed { first: &first, second: &newest });
         } else {
@@ -116,6 +125,16 @@ pub fn run(
     }
     recorder.finish(reporter.take_symbols())?;
     Ok(newest)
+}
+
+/// Says which of the named processes are no longer there, so that nobody takes their waits for ended.
+fn note_ended(targets: &Targets, snapshot: &Snapshot, reporter: &mut Reporter) {
+    let Targets::Pids(pids) = targets else { return };
+    for pid in pids {
+        if !snapshot.processes.iter().any(|process| process.pid == *pid) {
+            reporter.note(&format!("process {pid} has ended; earlier reports of this run have it"));
+        }
+    }
 }
 
 /// Waits until the next snapshot is due or the run was asked to end, saying now and then where it

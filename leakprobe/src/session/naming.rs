@@ -1,6 +1,6 @@
 //! Names on the live machine: the symbolizer, given the files that were opened while reading.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use rustc_hash::FxHashMap;
 
@@ -26,7 +26,12 @@ impl LiveNames {
     }
 
     /// Resolves every frame of a snapshot in one go.
-    pub fn prepare(&mut self, snapshot: &Snapshot, files: &FxHashMap<Module, Arc<ModuleFile>>) {
+    pub fn prepare(
+        &mut self,
+        snapshot: &Snapshot,
+        files: &FxHashMap<Module, Arc<ModuleFile>>,
+        until: Instant,
+    ) {
         let mut offsets: Vec<Vec<u64>> = vec![Vec::new(); snapshot.modules.len()];
         for frame in snapshot.stacks.iter().flat_map(|stack| &stack.frames) {
             if let Frame::At { module, offset } = frame
@@ -45,7 +50,7 @@ impl LiveNames {
             offsets.dedup();
             wanted.push((module.clone(), offsets));
         }
-        self.symbolizer.resolve_all(&wanted);
+        self.symbolizer.resolve_until(&wanted, until);
     }
 
     fn add(&mut self, module: &Module, files: &FxHashMap<Module, Arc<ModuleFile>>) {

@@ -33,7 +33,9 @@ use crate::{
 };
 
 /// Reading all processes for one snapshot ends then, whatever they do.
-const SNAPSHOT_BUDGET: Duration = Duration::from_millis(1500);
+const SNAPSHOT_BUDGET: Duration = Duration::from_millis(1200);
+/// What of it one process can have, if there are several.
+const ONE_OF_MANY: Duration = Duration::from_millis(500);
 /// What a look may overrun its soft deadline by before it is abandoned.
 const GRACE: Duration = Duration::from_millis(250);
 /// How often a thread that moved while its stack was read is tried again.
@@ -175,22 +177,25 @@ impl Observer {
             same
         });
         let mut all = Vec::with_capacity(by_process.len());
+        let alone = by_process.len() == 1;
         for (key, tasks) in by_process {
             if self.abandoned.contains(&key) || Instant::now() >= end {
                 health.count(Cause::ProcessTimedOut);
                 continue;
             }
             let Some(first) = tasks.first() else { continue };
+            // One that hangs must not take the time of all the others.
+            let soft = end.min(Instant::now() + if alone { SNAPSHOT_BUDGET } else { ONE_OF_MANY });
             let wanted = Wanted {
                 pid: key.0,
                 ns_pid: first.ns_pid,
                 start_boottime_ns: key.1,
                 threads: table.sharing_memory_with(first),
                 waits: tasks.into_iter().map(|task| self.with_known_stack(task)).collect(),
-                deadline: end,
+                deadline: soft,
             };
             let known = self.watched.remove(&key);
-            match self.reader.run(end + GRACE, move |files| look::look(files, known, wanted)) {
+            match self.reader.run(soft + GRACE, move |files| look::look(files, known, wanted)) {
                 Some(Ok(looked)) => {
                     health.add(Cause::ModuleUnavailable, looked.unusable_files.len() as u64);
                     for file in looked.unusable_files.iter().take(3) {

@@ -36,7 +36,7 @@ impl Reader {
     pub fn start() -> std::io::Result<Reader> {
         let (jobs, queue) = mpsc::channel::<Job>();
         thread::Builder::new().name("reader".into()).spawn(move || {
-            slice::keep_short();
+            slice::yield_readily();
             let mut files = Files::default();
             for job in queue {
                 job(&mut files);

@@ -1,6 +1,6 @@
 //! From snapshots to reports: track, verdict, names, report.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use rustc_hash::FxHashMap;
 
@@ -42,16 +42,20 @@ impl Reporter {
 
     /// Says this in every further report.
     pub fn note(&mut self, note: &str) {
-        self.notes.push(note.to_owned());
+        if !self.notes.iter().any(|known| known == note) {
+            self.notes.push(note.to_owned());
+        }
     }
 
-    /// The report after one more snapshot, named by these files.
+    /// The report after one more snapshot, named by these files. Lines and inlined functions are
+    /// looked for until then; names from symbol tables don't depend on it.
     pub fn live(
         &mut self,
         snapshot: Snapshot,
         files: &FxHashMap<Module, Arc<ModuleFile>>,
+        until: Instant,
     ) -> Report {
-        self.live.prepare(&snapshot, files);
+        self.live.prepare(&snapshot, files, until);
         if self.recording {
             self.symbols.learn(&snapshot, &mut self.live);
         }

@@ -1,7 +1,8 @@
 //! leakprobe's own share of the CPU.
 
-/// The shortest time slice that Linux grants, in nanoseconds (kernel/sched/syscalls.c, 6.12).
-const SLICE_NS: u64 = 100_000;
+/// leakprobe's time slice in nanoseconds; the default is 2.8 ms, the longest 100 ms
+/// (kernel/sched/fair.c and syscalls.c, Linux 6.12).
+const SLICE_NS: u64 = 20_000_000;
 
 /// `struct sched_attr` in its first version (include/uapi/linux/sched/types.h).
 #[repr(C)]
@@ -16,11 +17,11 @@ struct Attributes {
     period: u64,
 }
 
-/// Asks the scheduler to let whoever wakes up run in place of the calling thread, soon: the target's
-/// threads must not wait for a slice of leakprobe's to end (2.8 ms by default). It costs leakprobe
-/// nothing where a CPU is free. Kernels before 6.12 don't know of it; there a thread that wakes runs
-/// soon anyway.
-pub fn keep_short() {
+/// Asks the scheduler to let whoever wakes up run in place of the calling thread, at once: the
+/// target's threads must not wait for leakprobe's slice, or the next tick. A thread with a longer
+/// slice is preempted by any that has a shorter one (`PREEMPT_SHORT`), and its share of the CPU stays
+/// the same. Kernels before 6.12 don't know of slices; there a thread that wakes runs soon anyway.
+pub fn yield_readily() {
     let mut attributes = Attributes {
         size: size_of::<Attributes>() as u32,
         policy: 0,

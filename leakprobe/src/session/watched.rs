@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rustc_hash::FxHashSet;
+
 use super::{Plan, SessionError, Targets};
 use crate::{
     probe::{Task, TaskSince, TaskState},
@@ -73,8 +75,9 @@ impl<'a> Filter<'a> {
     pub fn waits(&self, tasks: &[Task], health: &mut Health) -> Vec<usize> {
         let mut waits = Vec::new();
         let mut short = Vec::new();
+        let named = self.named_processes(tasks);
         for (index, task) in tasks.iter().enumerate() {
-            if !(task.is_waiting() && self.watches(task) && self.is_named(task, tasks)) {
+            if !(task.is_waiting() && self.watches(task) && self.is_named(task, &named)) {
                 continue;
             }
             if task.compat {
@@ -93,11 +96,18 @@ impl<'a> Filter<'a> {
         waits
     }
 
-    fn is_named(&self, task: &Task, tasks: &[Task]) -> bool {
-        let Some(name) = &self.plan.name else { return true };
-        let leader = || tasks.iter().find(|leader| leader.tid == task.pid);
-        task.name.contains(name.as_str())
-            || leader().is_some_and(|leader| leader.name.contains(name.as_str()))
+    /// The processes whose own name is asked for, with all their threads.
+    fn named_processes(&self, tasks: &[Task]) -> FxHashSet<u32> {
+        let Some(name) = &self.plan.name else { return FxHashSet::default() };
+        let leaders = tasks.iter().filter(|task| task.tid == task.pid);
+        leaders.filter(|task| task.name.contains(name.as_str())).map(|task| task.pid).collect()
+    }
+
+    fn is_named(&self, task: &Task, processes: &FxHashSet<u32>) -> bool {
+        match &self.plan.name {
+            Some(name) => task.name.contains(name.as_str()) || processes.contains(&task.pid),
+            None => true,
+        }
     }
 }
 

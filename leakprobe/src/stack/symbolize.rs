@@ -157,7 +157,11 @@ impl Symbolizer {
     /// Finds the names of many addresses, so that [`Names::in_module`] has them at hand. Memory for
     /// a module's debug information is released when its addresses are done.
     pub fn resolve_all(&mut self, wanted: &[(Module, Vec<u64>)]) {
-        let until = Instant::now() + self.options.debug_info_time;
+        self.resolve_until(wanted, Instant::now() + self.options.debug_info_time);
+    }
+
+    /// The same, reading debug information no longer than until then.
+    pub fn resolve_until(&mut self, wanted: &[(Module, Vec<u64>)], until: Instant) {
         for (module, addresses) in wanted {
             self.resolve(module, addresses, true, until);
         }
