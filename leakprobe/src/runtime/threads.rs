@@ -1,6 +1,6 @@
 //! The threads that share a process's memory: who is alive.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::{
     probe::{Task, TaskState},
@@ -13,6 +13,8 @@ use crate::{
 pub struct Threads {
     /// From the id in the process's own PID namespace to the one in leakprobe's.
     by_ns_tid: FxHashMap<u32, u32>,
+    /// Ids that several have: the memory is shared over PID namespaces.
+    ambiguous: FxHashSet<u32>,
     others: Others,
 }
 
@@ -27,6 +29,10 @@ pub enum Others {
         /// Any process of those that share the memory.
         pid: u32,
     },
+    /// Nobody, but the process was forked and has executed nothing since: locks taken before hold the
+    /// id of a thread of the parent. Its main thread is the copy of the one that forked, and may
+    /// release them (fork(2), pthread_atfork(3)).
+    CopiedFromParent,
     /// Not known.
     #[default]
     Unknown,
@@ -38,12 +44,21 @@ impl Threads {
         let alive = tasks
             .into_iter()
             .filter(|task| !matches!(task.state, TaskState::Dead | TaskState::Zombie));
-        Threads { by_ns_tid: alive.map(|task| (task.ns_tid, task.tid)).collect(), others }
+        let mut threads = Threads { by_ns_tid: FxHashMap::default(), ..Threads::default() };
+        threads.others = others;
+        for task in alive {
+            let before = threads.by_ns_tid.insert(task.ns_tid, task.tid);
+            if before.is_some_and(|tid| tid != task.tid) {
+                threads.ambiguous.insert(task.ns_tid);
+            }
+        }
+        threads
     }
 
     /// A thread that the memory calls `ns_tid`, as the holder of something.
     pub fn holder(&self, ns_tid: u32) -> Holder {
         let (id, alive) = match self.by_ns_tid.get(&ns_tid) {
+            Some(_) if self.ambiguous.contains(&ns_tid) => (ns_tid, None),
             Some(tid) => (*tid, Some(true)),
             None => (ns_tid, self.lives_elsewhere(ns_tid)),
         };
@@ -54,7 +69,7 @@ impl Threads {
         match self.others {
             Others::Nobody => Some(false),
             Others::AskAbout { pid } => lives_in_memory_of(pid, ns_tid),
-            Others::Unknown => None,
+            Others::CopiedFromParent | Others::Unknown => None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Owns clocks and threads: takes snapshots until the plan is fulfilled, and turns them into reports.
 
 mod assemble;
+mod confirm;
 mod error;
 mod limits;
 mod look;

@@ -14,6 +14,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::{
     Plan, SessionError, Targets,
     assemble::Assembly,
+    confirm,
     look::{self, Looked, Wanted, Watched},
     processes,
     reader::Reader,
@@ -147,7 +148,7 @@ impl Observer {
         {
             return Err(SessionError::Denied(error));
         }
-        Ok(self.assemble(&filter, (pass, tasks), found, health, (began, clock), end))
+        Ok(self.assemble(&filter, &watch, (pass, tasks), found, health, (began, clock), end))
     }
 
     /// Looks at every process that has waits to look at.
@@ -257,6 +258,7 @@ impl Observer {
     fn assemble(
         &mut self,
         filter: &Filter,
+        watch: &probe::Watch,
         (pass, all_tasks): (TaskPass, Arc<Vec<Task>>),
         found: FxHashMap<ProcessKey, Found>,
         mut health: Health,
@@ -295,8 +297,22 @@ impl Observer {
         self.stacks = stacks;
         self.watched.retain(|key, _| index.contains_key(key));
         self.files = std::mem::take(&mut assembly.files);
-        let (rows, mut objects, stacks, modules) = assembly.finish();
-        let proofs = self.prove(&all_tasks, &processes, &mut objects, end);
+        let (mut rows, mut objects, stacks, modules) = assembly.finish();
+        let mut proofs = self.prove(&all_tasks, &processes, &mut objects, end);
+        if confirm::matters(&proofs, &rows, &objects) {
+            match self.source.read(watch) {
+                Ok(last) => {
+                    let moved =
+                        confirm::keep(&last.tasks, &processes, &mut rows, &objects, &mut proofs);
+                    health.add(Cause::ThreadMoved, moved);
+                }
+                Err(error) => {
+                    health
+                        .note(format!("nothing is proved: tasks could not be read again: {error}"));
+                    proofs.clear();
+                }
+            }
+        }
         Snapshot {
             began,
             ended: pass.ended,
@@ -312,8 +328,8 @@ impl Observer {
         }
     }
 
-    /// Reads every recorded owner once more. What still names the same thread is proved: by then the
-    /// pass has confirmed that the waiters never ran and which threads live.
+    /// Reads every recorded owner once more. What still names the same thread was held then, between a
+    /// pass that has confirmed the waits and one that does so again.
     fn prove(
         &mut self,
         tasks: &[Task],

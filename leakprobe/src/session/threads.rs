@@ -3,10 +3,13 @@
 use rustc_hash::FxHashMap;
 
 use crate::{
-    probe::Task,
+    probe::{Task, TaskState},
     process::shares_memory,
     runtime::{Others, Threads},
 };
+
+/// Forked, and has executed nothing since (Linux include/linux/sched.h). Threads have it always.
+const PF_FORKNOEXEC: u32 = 0x40;
 
 /// Tasks by the memory they share.
 pub struct ThreadTable<'a> {
@@ -35,7 +38,7 @@ impl<'a> ThreadTable<'a> {
         match task.mm.filter(|mm| *mm != 0) {
             Some(mm) => {
                 let sharing = self.by_mm.get(&mm).unwrap_or(&none);
-                Threads::new(sharing.iter().copied(), Others::Nobody)
+                Threads::new(sharing.iter().copied(), self.but(Others::Nobody, task))
             }
             None => {
                 let group = self.by_pid.get(&task.pid).unwrap_or(&none);
@@ -45,8 +48,21 @@ impl<'a> ThreadTable<'a> {
                     false if is_alone(task.pid) => Others::Nobody,
                     false => Others::Unknown,
                 };
-                Threads::new(group.iter().copied(), others)
+                Threads::new(group.iter().copied(), self.but(others, task))
             }
+        }
+    }
+
+    /// These, unless the process is a copy of its parent whose main thread still lives.
+    fn but(&self, others: Others, task: &Task) -> Others {
+        let group = self.by_pid.get(&task.pid);
+        let leader = group.into_iter().flatten().find(|other| other.tid == other.pid);
+        let dead = |leader: &Task| matches!(leader.state, TaskState::Zombie | TaskState::Dead);
+        match leader {
+            Some(leader) if leader.flags & PF_FORKNOEXEC != 0 && !dead(leader) => {
+                Others::CopiedFromParent
+            }
+            _ => others,
         }
     }
 }

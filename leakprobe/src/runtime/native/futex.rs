@@ -132,6 +132,7 @@ fn at_place(native: &Native, look: &Look, futex: &FutexWait, place: Place, task:
             .on(plain(ObjectKind::Mutex).owned(Owner::NotRecorded {
                 why: "a lock internal to libc records no owner".into(),
             })),
+        Place::SignalReturn => unknown(look, futex),
         Place::Rust(primitive) => {
             Why::new(primitive.reason(timed), futex.until).on(rust(look, futex, primitive))
         }

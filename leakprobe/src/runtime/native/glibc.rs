@@ -30,6 +30,14 @@ const KIND_PRIO_PROTECT: u32 = 64;
 const KIND_PSHARED: u32 = 128;
 /// Lock elision, also part of `__kind`.
 const KIND_ELISION: u32 = 256 | 512;
+/// Ceiling of a priority-protected mutex, in `__lock` (`PTHREAD_MUTEX_PRIO_CEILING_MASK`).
+const CEILING_MASK: u32 = 0xfff8_0000;
+/// `__lock` of a plain mutex that is held: without waiters, and with some (sysdeps/nptl/lowlevellock.h).
+const LOCKED: [u32; 2] = [1, 2];
+/// What a waiter for a plain mutex sets `__lock` to, and waits on.
+const CONTENDED: u32 = 2;
+/// No thread has an id beyond this (`PID_MAX_LIMIT`, Linux include/linux/threads.h).
+const MAX_TID: u32 = 1 << 22;
 /// Owner of a robust mutex that was made unusable (`PTHREAD_MUTEX_NOTRECOVERABLE`).
 const NOT_RECOVERABLE: u32 = 0x7fff_ffff;
 
@@ -100,7 +108,13 @@ pub fn mutex(look: &Look, futex: &FutexWait) -> Found {
         Some(kind) => found.with("type", describe_kind(kind)),
         None => found,
     };
-    found.owned(owner(look, futex.word))
+    let owner = owner(look, futex.word);
+    let by_contract = matches!(owner, Owner::Held { terms: Terms::OwnerMustRelease, .. });
+    if by_contract && futex.expected & !CEILING_MASK != CONTENDED {
+        let why = format!("its waiter expects {:#x}, which no glibc mutex holds", futex.expected);
+        return found.owned(Owner::Unreadable { why });
+    }
+    found.owned(owner)
 }
 
 /// The owner of the `pthread_mutex_t` at an address.
@@ -124,6 +138,12 @@ pub fn owner(look: &Look, mutex: u64) -> Owner {
         NOT_RECOVERABLE => Owner::Unreadable { why: "a robust mutex that is lost".into() },
         tid if in_word && lock & FUTEX_TID_MASK == 0 => {
             Owner::Unreadable { why: format!("inconsistent owner {tid}") }
+        }
+        _ if !in_word && !LOCKED.contains(&(lock & !CEILING_MASK)) => {
+            Owner::Unreadable { why: format!("inconsistent lock word {lock:#x}") }
+        }
+        tid if tid > MAX_TID => {
+            Owner::Unreadable { why: format!("its owner {tid} can be no thread's id") }
         }
         tid if kind & KIND_PSHARED != 0 => {
             Owner::Held { by: look.holder_anywhere(tid), terms: terms(kind) }

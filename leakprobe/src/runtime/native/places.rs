@@ -36,6 +36,15 @@ pub enum Place {
     LibcInternalLock,
     /// A primitive of Rust's std.
     Rust(rust_std::Primitive),
+    /// Where a signal handler returns to: what lies outside of it is not what its thread waits for.
+    SignalReturn,
+}
+
+impl Place {
+    /// Whether its own code, and nobody else's, makes the system call.
+    fn calls_nobody(self) -> bool {
+        !matches!(self, Place::Rust(_))
+    }
 }
 
 /// The well-known functions of one file, sorted by address (svma).
@@ -55,16 +64,26 @@ const MAX_FILES: usize = 4_096;
 
 impl Places {
     fn find(file: &ModuleFile) -> Places {
+        let libc = Libc::of(file);
+        // Others may export a function of that name with a structure of their own. Up to glibc 2.33
+        // the threads had a library for themselves.
+        let of_libc = libc != Libc::Unknown || file.module().file_name().starts_with("libpthread");
         let mut functions: Vec<(Range<u64>, Place)> = Vec::new();
         for (name, svma, size) in file.symbols().iter() {
-            let place = (glibc::place(name)).or_else(|| musl::place(name));
+            if name.trim_start_matches('_') == "restore_rt" {
+                // A return address counts as the byte before it.
+                let range = svma.saturating_sub(1)..svma.saturating_add(size.max(1));
+                functions.push((range, Place::SignalReturn));
+                continue;
+            }
+            let place = (glibc::place(name)).or_else(|| musl::place(name)).filter(|_| of_libc);
             if let Some(place) = place.or_else(|| rust_std::place(name)) {
                 functions.push((svma..svma.saturating_add(size.max(1)), place));
             }
         }
         functions.sort_by_key(|(range, _)| range.start);
         functions.dedup_by_key(|(range, _)| range.start);
-        Places { functions, libc: Libc::of(file) }
+        Places { functions, libc }
     }
 
     fn at(&self, svma: u64) -> Option<Place> {
@@ -110,12 +129,28 @@ impl ProcessPlaces {
         ProcessPlaces { cache, known: RefCell::default() }
     }
 
-    /// The well-known functions on a stack, innermost first.
+    /// The well-known functions on a stack that say what it waits for, innermost first. A C library's
+    /// function does so only if no frame of another file lies inside of it: that would be a signal
+    /// handler, or something that was called back.
     pub fn all(&self, stack: &[RawFrame]) -> impl Iterator<Item = Place> {
-        stack.iter().take(SEARCH_DEPTH).filter_map(|frame| match frame {
-            RawFrame::At { module, svma } => self.of(module).at(*svma),
-            RawFrame::Unknown { .. } => None,
-        })
+        let mut one_file = true;
+        let innermost = match stack.first() {
+            Some(RawFrame::At { module, .. }) => Some(Arc::as_ptr(module)),
+            _ => None,
+        };
+        let places = stack.iter().take(SEARCH_DEPTH).map(move |frame| match frame {
+            RawFrame::At { module, svma } => {
+                one_file &= innermost == Some(Arc::as_ptr(module));
+                let place = self.of(module).at(*svma);
+                let says = |place: &Place| one_file || !place.calls_nobody();
+                (place == Some(Place::SignalReturn), place.filter(says))
+            }
+            RawFrame::Unknown { .. } => {
+                one_file = false;
+                (false, None)
+            }
+        });
+        places.take_while(|(ends, _)| !ends).filter_map(|(_, place)| place)
     }
 
     fn of(&self, file: &Arc<ModuleFile>) -> Arc<Places> {
