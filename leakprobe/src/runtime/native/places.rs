@@ -38,6 +38,20 @@ pub enum Place {
     Rust(rust_std::Primitive),
 }
 
+impl Place {
+    /// How many frames can lie between the system call and this function while the wait is its own.
+    /// What runs a function of the program's inside would else explain that function's waits: only
+    /// its own few wrappers may lie between (glibc nptl/pthread_once.c: none; musl
+    /// src/thread/pthread_once.c: `__wait`; Rust's std: `futex_wait` and libc's `syscall`).
+    fn deepest(self) -> usize {
+        match self {
+            Place::Once => 1,
+            Place::Rust(rust_std::Primitive::Once) => 2,
+            _ => SEARCH_DEPTH,
+        }
+    }
+}
+
 /// The well-known functions of one file, sorted by address (svma).
 #[derive(Debug)]
 pub struct Places {
@@ -112,8 +126,10 @@ impl ProcessPlaces {
 
     /// The well-known functions on a stack, innermost first.
     pub fn all(&self, stack: &[RawFrame]) -> impl Iterator<Item = Place> {
-        stack.iter().take(SEARCH_DEPTH).filter_map(|frame| match frame {
-            RawFrame::At { module, svma } => self.of(module).at(*svma),
+        stack.iter().take(SEARCH_DEPTH).enumerate().filter_map(|(depth, frame)| match frame {
+            RawFrame::At { module, svma } => {
+                self.of(module).at(*svma).filter(|place| depth <= place.deepest())
+            }
             RawFrame::Unknown { .. } => None,
         })
     }
