@@ -182,8 +182,9 @@ fn frames(symbolized: Symbolized<'_>) -> Frames {
     let Symbolized::Sym(symbol) = symbolized else {
         return Frames::default();
     };
-    // Only blazesym's guesses from the symbol table are without size.
-    if symbol.size.is_none() {
+    // blazesym's guesses from the symbol table are without size. So are functions in several pieces
+    // (DW_AT_ranges: what has a `.cold` part), which blazesym 0.2.7 also leaves without address.
+    if symbol.size.is_none() && symbol.addr != 0 {
         return Frames::default();
     }
     let Sym { name, code_info, inlined, .. } = symbol;

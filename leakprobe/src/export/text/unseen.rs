@@ -37,7 +37,8 @@ fn part(cause: &str, n: u64) -> String {
             "the stack{s} of {n} thread{s} that ran while being read (look longer: --duration)"
         ),
         "stack_truncated" => format!(
-            "the outer end of {n} stack{s} (no unwind information there; install debug files)"
+            "the outer end of {n} stack{s} (no unwind information there: generated code, or debug \
+             files are missing)"
         ),
         "memory_unreadable" => {
             format!("{n} piece{s} of memory that {} not present or may not be read", is(n))

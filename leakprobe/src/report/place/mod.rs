@@ -115,8 +115,11 @@ fn is_language_file(name: &str) -> bool {
 
 /// Source paths that only libraries of languages have.
 fn is_library_source(path: &str) -> bool {
-    // Rust's own library; glibc's, as Debian, Fedora and upstream builds record it.
+    // Rust's own library; glibc's, as Debian, Fedora and upstream builds record it; the headers of
+    // libstdc++ and libc++, whose functions are compiled into each program.
     const INSIDE: &[&str] = &[
+        "/include/c++/",
+        "-linux-gnu/c++/",
         "/rustc/",
         "/library/std/src/",
         "/library/core/src/",

@@ -213,6 +213,15 @@ fn cpp() {
         Some("(anonymous namespace)::run(int)"),
     );
     check(
+        &[
+            "pthread_rwlock_rdlock@/lib/libc.so.6",
+            "__glibcxx_rwlock_rdlock|/usr/include/c++/12/shared_mutex:78",
+            "read_shared|cc.cpp:17",
+        ],
+        Some("read_shared"),
+        Some("read_shared"),
+    );
+    check(
         &["std::vector<int> app::read_all(int)"],
         Some("std::vector<int> app::read_all(int)"),
         Some("std::vector<int> app::read_all(int)"),

@@ -108,8 +108,7 @@ fn at_place(native: &Native, look: &Look, futex: &FutexWait, place: Place, task:
     let plain = |kind| word(look, futex, kind);
     match place {
         Place::MutexLock | Place::MutexRelock => mutex(native, look, futex),
-        // Woken, it takes the mutex again: a plain wait, where the condition variable itself waits
-        // with a bit set (glibc 2.25 to 2.42, nptl/pthread_cond_wait.c).
+        // Woken, it takes the mutex again.
         Place::CondWait if glibc::is_relock(native.libc, futex) => mutex(native, look, futex),
         Place::CondWait => {
             pick("pthread_cond_wait", "pthread_cond_timedwait").on(match native.libc {

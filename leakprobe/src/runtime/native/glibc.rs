@@ -50,8 +50,9 @@ const PTHREAD_SELF: u64 = 0x10;
 /// The place that a symbol of glibc is.
 pub fn place(symbol: &str) -> Option<Place> {
     // Aliases differ in leading underscores and versions: `___pthread_mutex_lock`,
-    // `__pthread_mutex_lock@GLIBC_2.2.5`, `__new_sem_wait`.
-    let name = symbol.split('@').next().unwrap_or(symbol).trim_start_matches('_');
+    // `__pthread_mutex_lock@GLIBC_2.2.5`, `__new_sem_wait`; GCC's copies in what follows a dot:
+    // `__new_sem_wait_slow64.constprop.0`.
+    let name = symbol.split(['@', '.']).next().unwrap_or(symbol).trim_start_matches('_');
     let name = name.strip_prefix("GI___").unwrap_or(name);
     Some(match name {
         "pthread_mutex_lock"
@@ -95,10 +96,18 @@ pub fn place(symbol: &str) -> Option<Place> {
     })
 }
 
-/// Whether a wait in `pthread_cond_wait` is for its mutex: glibc's low-level lock waits with the
-/// plain operation, its condition variable with a bit set.
+/// Whether a wait in `pthread_cond_wait` is for its mutex.
+///
+/// glibc's low-level lock waits with the plain operation for a word that says "locked, with waiters",
+/// never 0 (nptl/lowlevellock.c). Its condition variable waits with the plain operation up to 2.31,
+/// for a word that is 0, and with a bit set since (nptl/pthread_cond_wait.c). Before 2.25 it was
+/// another one, whose word holds a sequence number: there only the operation tells, if it is for PI.
 pub fn is_relock(libc: Libc, futex: &FutexWait) -> bool {
-    matches!(libc, Libc::Glibc(_)) && (futex.is_plain() || futex.is_pi())
+    match libc {
+        Libc::Glibc(Some(..25)) => futex.is_pi(),
+        Libc::Glibc(_) => futex.is_pi() || futex.is_plain() && futex.expected != 0,
+        Libc::Musl | Libc::Unknown => false,
+    }
 }
 
 /// The mutex whose `__lock` is the futex word.
@@ -243,7 +252,30 @@ mod tests {
             assert_eq!(place(name), Some(Place::MutexLock), "{name}");
         }
         assert_eq!(place("pthread_cond_wait@@GLIBC_2.3.2"), Some(Place::CondWait));
+        assert_eq!(place("__new_sem_wait_slow64.constprop.1"), Some(Place::SemWait));
         assert_eq!(place("pthread_mutex_unlock"), None);
+        assert_eq!(place(".text"), None);
+    }
+
+    #[test]
+    fn a_condition_variables_wait_is_no_relock() {
+        // Check how each version waits, so that a condition variable is never read as a mutex.
+        let wait = |op, expected| FutexWait::of_futex([0x1000, op, expected, 0, 0, 0]);
+        let is = |minor, op, expected| {
+            is_relock(Libc::Glibc(minor), &wait(op, expected).expect("an operation that waits"))
+        };
+        const PLAIN: u64 = 128;
+        const BITSET: u64 = 9 | 128 | 256;
+        const LOCK_PI: u64 = 6 | 128;
+        for minor in [Some(25), Some(31), Some(36), Some(41), None] {
+            assert!(is(minor, PLAIN, 2), "a mutex with waiters, 2.{minor:?}");
+            assert!(!is(minor, PLAIN, 0), "no signal yet, 2.{minor:?}");
+            assert!(!is(minor, BITSET, 0) && !is(minor, BITSET, 6), "2.{minor:?}");
+            assert!(is(minor, LOCK_PI, 0), "2.{minor:?}");
+        }
+        assert!(!is(Some(17), PLAIN, 2), "a sequence number");
+        let plain = wait(PLAIN, 2).expect("an operation that waits");
+        assert!(!is_relock(Libc::Musl, &plain));
     }
 
     #[test]

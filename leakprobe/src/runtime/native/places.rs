@@ -47,6 +47,20 @@ impl Place {
     }
 }
 
+impl Place {
+    /// How many frames can lie between the system call and this function while the wait is its own.
+    /// What runs a function of the program's inside would else explain that function's waits: only
+    /// its own few wrappers may lie between (glibc nptl/pthread_once.c: none; musl
+    /// src/thread/pthread_once.c: `__wait`; Rust's std: `futex_wait` and libc's `syscall`).
+    fn deepest(self) -> usize {
+        match self {
+            Place::Once => 1,
+            Place::Rust(rust_std::Primitive::Once) => 2,
+            _ => SEARCH_DEPTH,
+        }
+    }
+}
+
 /// The well-known functions of one file, sorted by address (svma).
 #[derive(Debug)]
 pub struct Places {
@@ -133,24 +147,12 @@ impl ProcessPlaces {
     /// function does so only if no frame of another file lies inside of it: that would be a signal
     /// handler, or something that was called back.
     pub fn all(&self, stack: &[RawFrame]) -> impl Iterator<Item = Place> {
-        let mut one_file = true;
-        let innermost = match stack.first() {
-            Some(RawFrame::At { module, .. }) => Some(Arc::as_ptr(module)),
-            _ => None,
-        };
-        let places = stack.iter().take(SEARCH_DEPTH).map(move |frame| match frame {
+        stack.iter().take(SEARCH_DEPTH).enumerate().filter_map(|(depth, frame)| match frame {
             RawFrame::At { module, svma } => {
-                one_file &= innermost == Some(Arc::as_ptr(module));
-                let place = self.of(module).at(*svma);
-                let says = |place: &Place| one_file || !place.calls_nobody();
-                (place == Some(Place::SignalReturn), place.filter(says))
+                self.of(module).at(*svma).filter(|place| depth <= place.deepest())
             }
-            RawFrame::Unknown { .. } => {
-                one_file = false;
-                (false, None)
-            }
-        });
-        places.take_while(|(ends, _)| !ends).filter_map(|(_, place)| place)
+            RawFrame::Unknown { .. } => None,
+        })
     }
 
     fn of(&self, file: &Arc<ModuleFile>) -> Arc<Places> {

@@ -18,12 +18,45 @@ pub fn explain(native: &Native, look: &Look, wait: &Wait) -> Why {
     };
     match name {
         "futex" => futex::explain(native, look, wait, registers.args),
-        "restart_syscall" => {
-            let mut why = unknown(look, wait.task);
-            why.notes.push("a system call that a signal interrupted and that goes on".into());
-            why
-        }
+        "restart_syscall" => match restarted(look, wait.task, registers) {
+            Some("futex") => futex::explain(native, look, wait, registers.args),
+            Some(name) => by_name(look, name, registers),
+            None => {
+                let mut why = unknown(look, wait.task);
+                why.notes.push("a system call that a signal interrupted and that goes on".into());
+                why
+            }
+        },
         _ => by_name(look, name, registers),
+    }
+}
+
+/// The system call that `restart_syscall(2)` goes on with: a stop by a signal or a debugger turned a
+/// wait with a timeout into that. The arguments are still in their registers; the number was
+/// replaced, but the program's code still says it, else the kernel's function.
+fn restarted(look: &Look, task: &Task, registers: &Registers) -> Option<&'static str> {
+    let code = registers.ip.checked_sub(7).and_then(|at| look.pages.bytes::<7>(at));
+    code.and_then(restartable_in_code).or_else(|| {
+        let function = task.wchan.clone().or_else(|| look.target.wchan(task.tid))?;
+        restartable_in_kernel(&function)
+    })
+}
+
+/// Those that can be restarted so (`set_restart_fn` in Linux 6.18: kernel/futex/waitwake.c,
+/// kernel/time/{hrtimer,posix-timers,alarmtimer}.c, fs/select.c), from `mov $number,%eax; syscall`.
+fn restartable_in_code(code: [u8; 7]) -> Option<&'static str> {
+    let [0xb8, a, b, c, d, 0x0f, 0x05] = code else { return None };
+    let name = syscall_names::name(u32::from_le_bytes([a, b, c, d]).into())?;
+    matches!(name, "futex" | "poll" | "nanosleep" | "clock_nanosleep").then_some(name)
+}
+
+/// The same from the kernel function that the thread sleeps in.
+fn restartable_in_kernel(function: &str) -> Option<&'static str> {
+    match function {
+        "futex_do_wait" | "futex_wait_queue" | "futex_wait_queue_me" => Some("futex"),
+        "do_nanosleep" | "hrtimer_nanosleep" | "common_nsleep" => Some("clock_nanosleep"),
+        "do_sys_poll" | "do_poll" | "poll_schedule_timeout" => Some("poll"),
+        _ => None,
     }
 }
 
@@ -118,6 +151,19 @@ mod tests {
         assert_eq!(timeout("epoll_pwait2", [3, 0, 1, 0, 0, 0]), Timeout::Never);
         assert_eq!(timeout("select", [1, 0, 0, 0, 0x7ff0, 0]), Timeout::Set);
         assert_eq!(timeout("recvfrom", [0; 6]), Timeout::Unknown);
+    }
+
+    #[test]
+    fn restarted_calls_are_known_again() {
+        // Check the code of glibc's waits, code that says nothing, and kernel functions.
+        let code = |number: u8| [0xb8, number, 0, 0, 0, 0x0f, 0x05];
+        assert_eq!(restartable_in_code(code(202)), Some("futex"));
+        assert_eq!(restartable_in_code(code(230)), Some("clock_nanosleep"));
+        assert_eq!(restartable_in_code(code(7)), Some("poll"));
+        assert_eq!(restartable_in_code(code(0)), None);
+        assert_eq!(restartable_in_code([0x48, 0x89, 0xf8, 0x90, 0x90, 0x0f, 0x05]), None);
+        assert_eq!(restartable_in_kernel("futex_do_wait"), Some("futex"));
+        assert_eq!(restartable_in_kernel("do_syscall_64"), None);
     }
 
     #[test]

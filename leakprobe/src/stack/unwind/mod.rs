@@ -9,6 +9,7 @@ mod expression;
 mod frame_info;
 mod functions;
 mod ordinary;
+mod outermost;
 mod signal;
 mod walk;
 mod without_cfi;

@@ -9,6 +9,7 @@ use super::{
     expression::Rules,
     frame_info::{FrameInfo, Way},
     ordinary::Ordinary,
+    outermost::Outermost,
     signal,
     without_cfi::WithoutCfi,
 };
@@ -65,6 +66,7 @@ pub(super) struct Ways {
     frame_info: FrameInfo,
     ordinary: Ordinary,
     without_cfi: WithoutCfi,
+    outermost: Outermost,
 }
 
 impl Ways {
@@ -185,7 +187,7 @@ impl Walk {
     ) -> Outcome {
         let window = Window { batch };
         while !self.ended {
-            if !self.noted && !self.note(target) {
+            if !self.noted && !self.note(target, ways) {
                 break;
             }
             if self.frames.len() >= MAX_FRAMES {
@@ -211,6 +213,10 @@ impl Walk {
                     self.missing.push(address);
                     return Outcome::Needs(address);
                 }
+                Step::Lost(_) if ways.outermost.is(self.frames.last()) => {
+                    self.ended = true;
+                    break;
+                }
                 Step::Lost(why) => {
                     self.stop(why);
                     break;
@@ -225,7 +231,7 @@ impl Walk {
     }
 
     /// Adds the frame at the present registers; false where nothing can lie beyond it.
-    fn note(&mut self, target: &Target) -> bool {
+    fn note(&mut self, target: &Target, ways: &mut Ways) -> bool {
         self.noted = true;
         let address = self.regs.ip;
         let lookup = if self.exact { address } else { address.wrapping_sub(1) };
@@ -240,7 +246,9 @@ impl Walk {
             None => match target.maps().find(lookup) {
                 Some(mapping) if mapping.executable => unknown(Unnamed::Anonymous),
                 _ => {
-                    self.frames.push(unknown(Unnamed::Unmapped));
+                    if !ways.outermost.is(self.frames.last()) {
+                        self.frames.push(unknown(Unnamed::Unmapped));
+                    }
                     self.ended = true;
                     return false;
                 }
