@@ -14,12 +14,10 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::{
     command::{cargo, find, is_root, run as run_command},
     layout::{root, target_dir},
-    setup,
 };
 
 /// Builds everything, starts the two programs, runs leakprobe on them and ends them.
 pub fn run() -> Result<()> {
-    setup::c_compiler()?;
     run_command(&mut cargo(&["build", "--release", "--locked", "--package=leakprobe"]))?;
     let programs = build_programs()?;
     let leaking = programs.iter().map(|path| Leaking::start(path)).collect::<Result<Vec<_>>>()?;
@@ -56,13 +54,14 @@ fn as_root(leakprobe: &Path) -> Command {
     Command::new(leakprobe)
 }
 
-/// The programs of demo/, as anyone would build them for production.
+/// The programs of demo/, as anyone would build them for production. There is a `cc`: Rust links by
+/// it.
 fn build_programs() -> Result<[PathBuf; 2]> {
     let folder = target_dir().join("demo");
     fs::create_dir_all(&folder).with_context(|| format!("{} can't be made", folder.display()))?;
     let (c, rust) = (folder.join("leaky-c"), folder.join("leaky-rust"));
     run_command(
-        Command::new("gcc")
+        Command::new("cc")
             .args(["-O2", "-g", "-pthread", "-o"])
             .arg(&c)
             .arg(root().join("demo/leaky.c")),
