@@ -29,14 +29,17 @@ pub fn run() -> Result<()> {
     sleep(Duration::from_millis(1200));
 
     let flamegraph = root().join("flamegraph.svg");
-    let mut leakprobe = as_root(&target_dir().join("release/leakprobe"));
+    let binary = target_dir().join("release/leakprobe");
+    let mut leakprobe = as_root(&binary);
     for program in &leaking {
         leakprobe.args(["--pid", &program.0.id().to_string()]);
     }
     leakprobe.arg("--flamegraph").arg(&flamegraph);
     run_command(&mut leakprobe)?;
     ensure!(flamegraph.is_file(), "leakprobe wrote no {}", flamegraph.display());
-    eprintln!("\nflame graph: {}", flamegraph.display());
+    drop(leaking);
+    eprintln!("\nThe two programs have been ended. A picture of it: {}", flamegraph.display());
+    eprintln!("A program of your own: sudo {} --pid PID", binary.display());
     Ok(())
 }
 
