@@ -83,10 +83,18 @@ pub fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|m| m.uid() == 0)
 }
 
+/// The command as someone in the repository would type it.
 fn shown(command: &Command) -> String {
-    std::iter::once(command.get_program())
-        .chain(command.get_args())
-        .map(|word| word.to_string_lossy())
+    let here = format!("{}/", root().display());
+    let program = command.get_program();
+    let program = if Some(program) == env::var_os("CARGO").as_deref() {
+        "cargo".into()
+    } else {
+        program.to_string_lossy()
+    };
+    std::iter::once(program)
+        .chain(command.get_args().map(|word| word.to_string_lossy()))
+        .map(|word| word.strip_prefix(&here).unwrap_or(&word).to_owned())
         .collect::<Vec<_>>()
         .join(" ")
 }

@@ -14,12 +14,10 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::{
     command::{cargo, find, is_root, run as run_command},
     layout::{root, target_dir},
-    setup,
 };
 
 /// Builds everything, starts the two programs, runs leakprobe on them and ends them.
 pub fn run() -> Result<()> {
-    setup::c_compiler()?;
     run_command(&mut cargo(&["build", "--release", "--locked", "--package=leakprobe"]))?;
     let programs = build_programs()?;
     let leaking = programs.iter().map(|path| Leaking::start(path)).collect::<Result<Vec<_>>>()?;
@@ -31,14 +29,17 @@ pub fn run() -> Result<()> {
     sleep(Duration::from_millis(1200));
 
     let flamegraph = root().join("flamegraph.svg");
-    let mut leakprobe = as_root(&target_dir().join("release/leakprobe"));
+    let binary = target_dir().join("release/leakprobe");
+    let mut leakprobe = as_root(&binary);
     for program in &leaking {
         leakprobe.args(["--pid", &program.0.id().to_string()]);
     }
     leakprobe.arg("--flamegraph").arg(&flamegraph);
     run_command(&mut leakprobe)?;
     ensure!(flamegraph.is_file(), "leakprobe wrote no {}", flamegraph.display());
-    eprintln!("\nflame graph: {}", flamegraph.display());
+    drop(leaking);
+    eprintln!("\nThe two programs have been ended. A picture of it: {}", flamegraph.display());
+    eprintln!("A program of your own: sudo {} --pid PID", binary.display());
     Ok(())
 }
 
@@ -56,13 +57,14 @@ fn as_root(leakprobe: &Path) -> Command {
     Command::new(leakprobe)
 }
 
-/// The programs of demo/, as anyone would build them for production.
+/// The programs of demo/, as anyone would build them for production. There is a `cc`: Rust links by
+/// it.
 fn build_programs() -> Result<[PathBuf; 2]> {
     let folder = target_dir().join("demo");
     fs::create_dir_all(&folder).with_context(|| format!("{} can't be made", folder.display()))?;
     let (c, rust) = (folder.join("leaky-c"), folder.join("leaky-rust"));
     run_command(
-        Command::new("gcc")
+        Command::new("cc")
             .args(["-O2", "-g", "-pthread", "-o"])
             .arg(&c)
             .arg(root().join("demo/leaky.c")),

@@ -10,6 +10,11 @@ use crate::{
     layout::{TRIPLE, target_dir},
 };
 
+/// Where it is put.
+pub fn path() -> PathBuf {
+    target_dir().join("dist/leakprobe")
+}
+
 /// Builds it, checks that it is static and that it runs, and returns its path.
 pub fn run() -> Result<PathBuf> {
     // RUSTFLAGS would replace these flags, not add to them.
@@ -24,11 +29,11 @@ pub fn run() -> Result<PathBuf> {
         .env_remove("CARGO_ENCODED_RUSTFLAGS");
     command::run(&mut build)?;
     let built = target_dir().join(TRIPLE).join("release/leakprobe");
+    let path = path();
+    // A new file each time: the old one may be running.
+    let fresh = path.with_extension("new");
     let dist = target_dir().join("dist");
     fs::create_dir_all(&dist).with_context(|| format!("{} can't be made", dist.display()))?;
-    let path = dist.join("leakprobe");
-    // A new file each time: the old one may be running.
-    let fresh = dist.join("leakprobe.new");
     fs::copy(&built, &fresh)
         .and_then(|_| fs::rename(&fresh, &path))
         .with_context(|| format!("{} can't be written", path.display()))?;

@@ -26,11 +26,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Task {
     /// Install what building the BPF object, the workloads and the VM tests need
-    Setup {
-        /// Also fetch this kernel for the VM tests (5.10, 6.1, 6.12, 7.3); repeatable
-        #[arg(long = "kernel", value_name = "VERSION")]
-        kernels: Vec<String>,
-    },
+    Setup,
     /// The BPF object
     #[command(subcommand)]
     Ebpf(Ebpf),
@@ -75,7 +71,7 @@ enum Ebpf {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
-        Task::Setup { kernels } => setup::run(&kernels),
+        Task::Setup => setup::run(),
         Task::Ebpf(Ebpf::Build) => ebpf::build(),
         Task::Ebpf(Ebpf::Check) => ebpf::check(),
         Task::Dist => dist::run().map(drop),

@@ -11,7 +11,7 @@ use crate::{dist, layout::target_dir, setup};
 /// `/out` is written to `target/vm/`. Ends with the command's exit code.
 pub fn run(kernel: &str, files: &[PathBuf], timeout: u64, command: &[String]) -> Result<()> {
     let kernel = Kernel::named(kernel)?;
-    setup::run(&[kernel.name.to_owned()])?;
+    setup::run()?;
     let mut guest_files = vec![GuestFile::program(dist::run()?, "/bin/leakprobe")];
     for file in files {
         let name = file.file_name().with_context(|| format!("{} is no file", file.display()))?;

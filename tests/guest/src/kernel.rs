@@ -19,8 +19,6 @@ pub struct Kernel {
     pub package_prefix: &'static str,
     /// … and ends. Between them stands the ABI number; the newest is taken.
     pub package_suffix: &'static str,
-    /// `cargo xtask setup` fetches it without being asked.
-    pub by_default: bool,
 }
 
 /// All that are known, oldest first. Each is here because the kernel offers BPF programs something
@@ -31,28 +29,24 @@ pub const KERNELS: &[Kernel] = &[
         suite: "bullseye",
         package_prefix: "linux-image-5.10.0-",
         package_suffix: "-cloud-amd64",
-        by_default: false,
     },
     Kernel {
         name: "6.1",
         suite: "bookworm",
         package_prefix: "linux-image-6.1.0-",
         package_suffix: "-cloud-amd64",
-        by_default: true,
     },
     Kernel {
         name: "6.12",
         suite: "bookworm-backports",
         package_prefix: "linux-image-6.12.",
         package_suffix: "+deb12-cloud-amd64",
-        by_default: false,
     },
     Kernel {
         name: "7.3",
         suite: "trixie-backports",
         package_prefix: "linux-binary-7.3.",
         package_suffix: "+deb13-cloud-amd64",
-        by_default: false,
     },
 ];
 
@@ -76,10 +70,9 @@ impl Kernel {
         let path = self.image_path()?;
         if !path.is_file() {
             bail!(
-                "kernel {} is not here ({} is absent): run `cargo xtask setup --kernel {}`",
+                "kernel {} is not here ({} is absent): run `cargo xtask setup`",
                 self.name,
-                path.display(),
-                self.name
+                path.display()
             );
         }
         Ok(path)

@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use leakprobe_guest::{KERNELS, Kernel};
+use leakprobe_guest::KERNELS;
 
 use crate::command::{find, is_root};
 
@@ -20,30 +20,12 @@ use item::{Item, PACKAGES};
 
 pub use item::server_folder;
 
-/// Makes sure that everything is there, and the VM kernels named (besides the default ones).
-pub fn run(kernels: &[String]) -> Result<()> {
+/// Makes sure that everything is there.
+pub fn run() -> Result<()> {
     let mut wanted: Vec<Item> = PACKAGES.iter().map(Item::Package).collect();
     wanted.extend([Item::Server, Item::BpfLinker, Item::RustSource]);
-    let mut images: Vec<&Kernel> = KERNELS.iter().filter(|k| k.by_default).collect();
-    for name in kernels {
-        let kernel = Kernel::named(name)?;
-        if !images.iter().any(|k| k.name == kernel.name) {
-            images.push(kernel);
-        }
-    }
-    wanted.extend(images.into_iter().map(Item::Kernel));
+    wanted.extend(KERNELS.iter().map(Item::Kernel));
     provide(wanted)
-}
-
-/// Makes sure that there is a C compiler, which is all that the demo needs besides Rust.
-pub fn c_compiler() -> Result<()> {
-    provide(
-        PACKAGES
-            .iter()
-            .filter(|p| p.name == "gcc" || p.name == "libc6-dev")
-            .map(Item::Package)
-            .collect(),
-    )
 }
 
 fn provide(wanted: Vec<Item>) -> Result<()> {

@@ -87,6 +87,12 @@ pub fn provide_source(apt: &Apt) -> Result<()> {
     if link.is_symlink() {
         fs::remove_file(&link)?;
     }
+    // rustup leaves empty folders where it gives up. Anything more is not ours to remove.
+    let _ = fs::remove_dir(link.join("library"));
+    let _ = fs::remove_dir(&link);
+    if link.exists() {
+        bail!("{} holds something that is not the whole source: move it away", link.display());
+    }
     symlink(&source, &link)
         .with_context(|| format!("{} can't be linked: run this as root", link.display()))
 }
