@@ -147,12 +147,26 @@ impl ProcessPlaces {
     /// function does so only if no frame of another file lies inside of it: that would be a signal
     /// handler, or something that was called back.
     pub fn all(&self, stack: &[RawFrame]) -> impl Iterator<Item = Place> {
-        stack.iter().take(SEARCH_DEPTH).enumerate().filter_map(|(depth, frame)| match frame {
+        let mut one_file = true;
+        let innermost = match stack.first() {
+            Some(RawFrame::At { module, .. }) => Some(Arc::as_ptr(module)),
+            _ => None,
+        };
+        let frames = stack.iter().take(SEARCH_DEPTH).enumerate();
+        let places = frames.map(move |(depth, frame)| match frame {
             RawFrame::At { module, svma } => {
-                self.of(module).at(*svma).filter(|place| depth <= place.deepest())
+                one_file &= innermost == Some(Arc::as_ptr(module));
+                let place = self.of(module).at(*svma);
+                let says =
+                    |place: &Place| depth <= place.deepest() && (one_file || !place.calls_nobody());
+                (place == Some(Place::SignalReturn), place.filter(says))
             }
-            RawFrame::Unknown { .. } => None,
-        })
+            RawFrame::Unknown { .. } => {
+                one_file = false;
+                (false, None)
+            }
+        });
+        places.take_while(|(ends, _)| !ends).filter_map(|(_, place)| place)
     }
 
     fn of(&self, file: &Arc<ModuleFile>) -> Arc<Places> {
