@@ -4,6 +4,40 @@
 /// names.
 const WANTED: libc::rlim_t = 65_536;
 
+/// Descriptors that a watched process takes: its folder, its memory, its page map, and some to spare.
+const OF_A_PROCESS: usize = 4;
+/// Never that few processes are kept open.
+const MIN_PROCESSES: usize = 8;
+
+/// How many processes can be kept open from one snapshot to the next: a third of the descriptors.
+pub fn kept_processes() -> usize {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is valid for writes; if the call fails it stays zero.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
+    (usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX) / 3 / OF_A_PROCESS).max(MIN_PROCESSES)
+}
+
+/// Descriptors that are held back, so that the tasks can still be read when files have used up all
+/// others.
+#[derive(Default)]
+pub struct Spare(Vec<std::fs::File>);
+
+impl Spare {
+    /// What opening the task iterator takes at most.
+    const COUNT: usize = 4;
+
+    /// Holds as many back as are to be had.
+    pub fn hold() -> Spare {
+        let open = || std::fs::File::open("/dev/null").ok();
+        Spare(std::iter::repeat_with(open).take(Spare::COUNT).flatten().collect())
+    }
+
+    /// Lets them go.
+    pub fn release(&mut self) {
+        self.0.clear();
+    }
+}
+
 /// Raises the number of files that leakprobe may have open, as far as it is allowed to.
 pub fn raise_open_files() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

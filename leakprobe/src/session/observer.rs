@@ -15,6 +15,7 @@ use super::{
     Plan, SessionError, Targets,
     assemble::Assembly,
     confirm,
+    limits::{self, Spare},
     look::{self, Looked, Wanted, Watched},
     processes,
     reader::Reader,
@@ -58,6 +59,9 @@ pub struct Observer {
     watched: FxHashMap<ProcessKey, Watched>,
     /// Processes that did not answer in time: not asked again.
     abandoned: FxHashSet<ProcessKey>,
+    /// How many processes stay open between snapshots.
+    max_watched: usize,
+    spare: Spare,
     /// Stacks of waits that still last, by thread and stay.
     stacks: FxHashMap<ThreadKey, (u64, Arc<RawStack>)>,
     /// Opened files of the newest snapshot's modules, for naming.
@@ -97,9 +101,19 @@ impl Observer {
             reader,
             watched: FxHashMap::default(),
             abandoned: FxHashSet::default(),
+            max_watched: limits::kept_processes(),
+            spare: Spare::hold(),
             stacks: FxHashMap::default(),
             files: FxHashMap::default(),
         })
+    }
+
+    /// Reads the tasks once, with the descriptors that were held back for it.
+    fn pass(&mut self, watch: &probe::Watch) -> Result<TaskPass, probe::ProbeError> {
+        self.spare.release();
+        let pass = self.source.read(watch);
+        self.spare = Spare::hold();
+        pass
     }
 
     /// Takes one snapshot.
@@ -119,7 +133,7 @@ impl Observer {
         let mut health = Health { task_source: self.source.name().into(), ..Health::default() };
         self.source_notes.iter().for_each(|note| health.note(note.clone()));
 
-        let mut pass = self.source.read(&watch)?;
+        let mut pass = self.pass(&watch)?;
         let (began, clock) = (pass.began, pass.clock);
         let mut denied = Vec::new();
         let mut found: FxHashMap<ProcessKey, Found> = FxHashMap::default();
@@ -127,7 +141,7 @@ impl Observer {
         let mut todo = Seen::of(&tasks, filter.waits(&tasks, &mut health));
         for round in 0..ROUNDS {
             let looked = self.look_at_all(&tasks, todo, end, &mut health, &mut denied);
-            pass = self.source.read(&watch)?;
+            pass = self.pass(&watch)?;
             tasks = Arc::new(std::mem::take(&mut pass.tasks));
             let still = Seen::of(&tasks, filter.waits(&tasks, &mut Health::default()));
             let still: FxHashMap<u32, Seen> = still.into_iter().map(|t| (t.tid, t)).collect();
@@ -208,7 +222,11 @@ impl Observer {
                     health.count(Cause::ProcessesDenied);
                     denied.push(error);
                 }
-                Some(Err(_)) => health.count(Cause::ProcessGone),
+                Some(Err(ProcessError::Gone { .. })) => health.count(Cause::ProcessGone),
+                Some(Err(error)) => {
+                    health.count(Cause::LimitReached);
+                    health.note(error.to_string());
+                }
                 None => {
                     self.abandoned.insert(key);
                     health.count(Cause::ProcessTimedOut);
@@ -234,6 +252,9 @@ impl Observer {
         found: &mut FxHashMap<ProcessKey, Found>,
         again: &mut Vec<Seen>,
     ) {
+        // Owners are read again before it is closed.
+        let held = |object: &crate::runtime::Found| matches!(object.owner, Owner::Held { .. });
+        let needed = looked.waits.iter().any(|(_, _, why)| why.objects.iter().any(held));
         let process = found.entry(key).or_insert_with(|| Found {
             waits: Vec::new(),
             runtimes: Vec::new(),
@@ -252,7 +273,9 @@ impl Observer {
                 None => {}
             }
         }
-        self.watched.insert(key, looked.watched);
+        if needed || self.watched.len() < self.max_watched {
+            self.watched.insert(key, looked.watched);
+        }
     }
 
     fn assemble(
@@ -267,6 +290,16 @@ impl Observer {
     ) -> Snapshot {
         if !pass.calibrated && self.source.name() != "/proc" {
             health.count(Cause::ClockUncalibrated);
+        }
+        let held_up = |task: &&Task| {
+            use crate::probe::TaskState::{Frozen, Stopped, Traced};
+            filter.watches(task) && matches!(task.state, Stopped | Traced | Frozen)
+        };
+        let held_up = all_tasks.iter().filter(held_up).count();
+        if held_up > 0 {
+            health.note(format!(
+                "threads that are stopped, traced or frozen, whose waits are not looked at: {held_up}"
+            ));
         }
         let tasks: Vec<&Task> = all_tasks.iter().filter(|task| filter.watches(task)).collect();
         let mut processes = processes::of(&tasks);
@@ -300,7 +333,7 @@ impl Observer {
         let (mut rows, mut objects, stacks, modules) = assembly.finish();
         let mut proofs = self.prove(&all_tasks, &processes, &mut objects, end);
         if confirm::matters(&proofs, &rows, &objects) {
-            match self.source.read(watch) {
+            match self.pass(watch) {
                 Ok(last) => {
                     let moved =
                         confirm::keep(&last.tasks, &processes, &mut rows, &objects, &mut proofs);

@@ -25,7 +25,7 @@ fn process(tasks: &[&Task]) -> Option<Process> {
         start_boottime_ns: leader.leader_start_boottime_ns,
         exec: leader.exec,
         name: leader.name.clone(),
-        exe: exe(pid),
+        exe: exe(pid, leader.tid),
         build_id: None,
         cgroup: cgroup_path(pid),
         uid: fs::metadata(format!("/proc/{pid}")).ok().map(|m| m.uid()),
@@ -36,8 +36,9 @@ fn process(tasks: &[&Task]) -> Option<Process> {
 }
 
 /// Path of the executable, as the process sees it.
-fn exe(pid: u32) -> Option<String> {
-    let link = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+fn exe(pid: u32, living: u32) -> Option<String> {
+    // Not of the process: where the main thread has ended, that has no executable any more.
+    let link = fs::read_link(format!("/proc/{pid}/task/{living}/exe")).ok()?;
     let path = link.to_string_lossy();
     Some(path.strip_suffix(" (deleted)").unwrap_or(&path).to_owned())
 }

@@ -28,7 +28,8 @@ pub fn resolve(targets: &Targets, notes: &mut Vec<String>) -> Result<Targets, Se
             notes.push(format!("{pid} is a thread of process {tgid}, which is watched whole"));
         }
         let what = match field("State:").map(str::trim_start) {
-            Some(state) if state.starts_with('Z') => {
+            // Its main thread alone can have ended: then others of its threads are still listed.
+            Some(state) if state.starts_with('Z') && !has_others(field("Threads:")) => {
                 let parent = field("PPid:").unwrap_or_default().trim();
                 Some(format!("has ended, and its parent {parent} has not reaped it"))
             }
@@ -44,6 +45,11 @@ pub fn resolve(targets: &Targets, notes: &mut Vec<String>) -> Result<Targets, Se
         }
     }
     Ok(Targets::Pids(resolved))
+}
+
+/// Whether a process has threads beside the main one, by the `Threads:` of proc_pid_status(5).
+fn has_others(threads: Option<&str>) -> bool {
+    threads.and_then(|count| count.trim().parse::<u32>().ok()).is_some_and(|count| count > 1)
 }
 
 /// What of a pass is watched.
