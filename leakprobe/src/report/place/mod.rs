@@ -38,6 +38,13 @@ pub fn library_frames(stack: &[FrameEntry]) -> Vec<bool> {
             // Rust's compiler makes this `main`; the program's own is further in.
             mark(&mut library, index + 1);
         }
+        if let [inner, outer] = pair
+            && outer.function == "threadentry"
+            && (inner.function.starts_with("runtime/cgo") || inner.function == "crosscall1")
+        {
+            // Go's own start routine of threads, in C (runtime/cgo/gcc_linux_amd64.c, Go 1.26).
+            mark(&mut library, index + 1);
+        }
     }
     if !libc_is_a_file {
         for (index, frame) in stack.iter().enumerate() {

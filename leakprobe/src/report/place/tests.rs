@@ -244,6 +244,22 @@ fn go() {
         Some("main.(*Pool).run"),
     );
     check(
+        &[
+            "runtime.futex.abi0",
+            "runtime.mstart.abi0",
+            "runtime/cgo(.text)",
+            "threadentry",
+            "start_thread@/lib/libc.so.6",
+        ],
+        None,
+        None,
+    );
+    check(
+        &["read@/lib/libc.so.6", "threadentry", "start_thread@/lib/libc.so.6"],
+        Some("threadentry"),
+        Some("threadentry"),
+    );
+    check(
         &["runtime.gopark", "github.com/x/y.Z", "timed/out.F"],
         Some("github.com/x/y.Z"),
         Some("timed/out.F"),
