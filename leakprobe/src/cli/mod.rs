@@ -79,10 +79,11 @@ fn start_log(verbose: u8) {
         1 => log::LevelFilter::Debug,
         _ => log::LevelFilter::Trace,
     };
-    // Libraries' warnings are for leakprobe to judge, not for its user. With -v theirs are wanted
-    // too: the BPF side speaks through one of them.
+    // Libraries' warnings are for leakprobe to judge, not for its user, and what they do only drowns
+    // what leakprobe does, the BPF side included: it speaks under leakprobe's own name.
     let libraries = match verbose {
         0 => log::LevelFilter::Error,
+        1 => log::LevelFilter::Warn,
         _ => level,
     };
     env_logger::Builder::new()

@@ -124,7 +124,7 @@ fn largest_of<'a>(sites: impl Iterator<Item = &'a Site>) -> String {
 
 fn where_it_is(site: &Site) -> String {
     match &site.place {
-        Some(place) => format!("{} from {}", site.reason, place::label(place)),
+        Some(place) => format!("{} from {}", site.reason, place::label_in(&site.stack, place)),
         None => site.reason.clone(),
     }
 }

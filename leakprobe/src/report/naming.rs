@@ -60,7 +60,7 @@ impl<'a> Naming<'a> {
                 match (frame, entry.module.as_deref()) {
                     // Whether kernel frames were asked for must not make another site.
                     (Frame::Kernel(_), _) => {}
-                    (Frame::At { .. }, Some(module)) if is_unnamed(entry) => {
+                    (Frame::At { .. }, Some(module)) if place::is_unnamed(entry) => {
                         identity.push(place::base_name(module).to_owned());
                         key.push(entry.function.clone());
                     }
@@ -144,16 +144,6 @@ fn entry(named: &Named, module: &str) -> FrameEntry {
         line: named.line,
         inlined: named.inlined,
     }
-}
-
-/// Whether the function of an entry is but its file and offset.
-fn is_unnamed(entry: &FrameEntry) -> bool {
-    entry.module.as_deref().is_some_and(|module| {
-        entry
-            .function
-            .strip_prefix(place::base_name(module))
-            .is_some_and(|rest| rest.starts_with("+0x"))
-    })
 }
 
 /// What stands in a stack where there is no frame.

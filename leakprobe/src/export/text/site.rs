@@ -54,7 +54,11 @@ fn heading(page: &mut Page, report: &Report, site: &Site) {
         Piece::new("  ", printable(&site.reason), Style::Plain),
     ];
     if let Some(place) = &site.place {
-        pieces.push(Piece::new(" from ", printable(&place::label(place)), Style::Bold));
+        pieces.push(Piece::new(
+            " from ",
+            printable(&place::label_in(&site.stack, place)),
+            Style::Bold,
+        ));
     }
     if site.objects.distinct > 0 {
         pieces.push(Piece::new("  ", printable(&objects(site)), Style::Plain));

@@ -38,6 +38,13 @@ pub fn library_frames(stack: &[FrameEntry]) -> Vec<bool> {
             // Rust's compiler makes this `main`; the program's own is further in.
             mark(&mut library, index + 1);
         }
+        if let [inner, outer] = pair
+            && outer.function == "threadentry"
+            && (inner.function.starts_with("runtime/cgo") || inner.function == "crosscall1")
+        {
+            // Go's own start routine of threads, in C (runtime/cgo/gcc_linux_amd64.c, Go 1.26).
+            mark(&mut library, index + 1);
+        }
     }
     if !libc_is_a_file {
         for (index, frame) in stack.iter().enumerate() {
@@ -63,6 +70,31 @@ pub fn label(frame: &FrameEntry) -> String {
         (Some(file), None) => format!("{} ({})", frame.function, base_name(file)),
         (None, _) => frame.function.clone(),
     }
+}
+
+/// The place of a stack as [`label`] says it; where only its file and offset are known, also the
+/// nearest named function of the program's own that called it: `nginx+0x54173 ←
+/// ngx_process_events_and_timers`.
+pub fn label_in(stack: &[FrameEntry], place: &FrameEntry) -> String {
+    let named_caller = || {
+        let library = library_frames(stack);
+        let at = stack.iter().position(|frame| frame == place)?;
+        let outer = stack.iter().zip(library).skip(at + 1);
+        outer
+            .map_while(|(frame, library)| (!library && is_known(frame)).then_some(frame))
+            .find(|frame| !is_unnamed(frame))
+    };
+    match is_unnamed(place).then(named_caller).flatten() {
+        Some(caller) => format!("{} ← {}", label(place), label(caller)),
+        None => label(place),
+    }
+}
+
+/// Whether the function of an entry is but its file and offset.
+pub(super) fn is_unnamed(entry: &FrameEntry) -> bool {
+    module_of(entry).is_some_and(|file| {
+        entry.function.strip_prefix(file).is_some_and(|rest| rest.starts_with("+0x"))
+    })
 }
 
 /// Last component of a path.

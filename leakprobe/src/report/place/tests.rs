@@ -244,10 +244,45 @@ fn go() {
         Some("main.(*Pool).run"),
     );
     check(
+        &[
+            "runtime.futex.abi0",
+            "runtime.mstart.abi0",
+            "runtime/cgo(.text)",
+            "threadentry",
+            "start_thread@/lib/libc.so.6",
+        ],
+        None,
+        None,
+    );
+    check(
+        &["read@/lib/libc.so.6", "threadentry", "start_thread@/lib/libc.so.6"],
+        Some("threadentry"),
+        Some("threadentry"),
+    );
+    check(
         &["runtime.gopark", "github.com/x/y.Z", "timed/out.F"],
         Some("github.com/x/y.Z"),
         Some("timed/out.F"),
     );
+}
+
+#[test]
+fn a_place_without_a_name() {
+    // Check that a stripped program's place also says the nearest named caller, as nginx's has one,
+    // and never one beyond the program's own frames.
+    let said = |stack: &[&str]| {
+        let frames: Vec<FrameEntry> = stack.iter().copied().map(frame).collect();
+        label_in(&frames, &frames[innermost(&frames).expect("a place")])
+    };
+    let libc = "epoll_wait@/lib/libc.so.6";
+    assert_eq!(
+        said(&[libc, "app+0x54173", "ngx_process_events_and_timers", "main"]),
+        "app+0x54173 ← ngx_process_events_and_timers"
+    );
+    assert_eq!(said(&[libc, "app+0x1", "app+0x2", "run|app.c:3"]), "app+0x1 ← run (app.c:3)");
+    assert_eq!(said(&[libc, "take", "main"]), "take");
+    assert_eq!(said(&[libc, "app+0x1", "start_thread@/lib/libc.so.6"]), "app+0x1");
+    assert_eq!(said(&["app+0x1"]), "app+0x1");
 }
 
 #[test]

@@ -134,8 +134,11 @@ impl PlaceCache {
 pub struct ProcessPlaces {
     cache: PlaceCache,
     /// By the file's address in leakprobe; the file is kept, so that nothing else gets it.
-    known: RefCell<FxHashMap<usize, (Arc<ModuleFile>, Arc<Places>)>>,
+    known: RefCell<FxHashMap<usize, Searched>>,
 }
+
+/// A file and what was found in it.
+type Searched = (Arc<ModuleFile>, Arc<Places>);
 
 impl ProcessPlaces {
     /// Asks `cache` for what isn't known yet.

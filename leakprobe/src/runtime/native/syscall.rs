@@ -50,11 +50,18 @@ fn restartable_in_code(code: [u8; 7]) -> Option<&'static str> {
     matches!(name, "futex" | "poll" | "nanosleep" | "clock_nanosleep").then_some(name)
 }
 
-/// The same from the kernel function that the thread sleeps in.
+/// The same from the kernel function that the thread sleeps in. A restarted sleep is all in `__sched`
+/// functions, which the kernel passes over (`hrtimer_nanosleep_restart`, `do_nanosleep`), down to the
+/// one that calls system calls.
 fn restartable_in_kernel(function: &str) -> Option<&'static str> {
-    match function {
+    match function.split('.').next().unwrap_or(function) {
         "futex_do_wait" | "futex_wait_queue" | "futex_wait_queue_me" => Some("futex"),
-        "do_nanosleep" | "hrtimer_nanosleep" | "common_nsleep" => Some("clock_nanosleep"),
+        "do_nanosleep"
+        | "hrtimer_nanosleep"
+        | "common_nsleep"
+        | "do_syscall_64"
+        | "__x64_sys_restart_syscall"
+        | "__do_sys_restart_syscall" => Some("clock_nanosleep"),
         "do_sys_poll" | "do_poll" | "poll_schedule_timeout" => Some("poll"),
         _ => None,
     }
@@ -163,7 +170,9 @@ mod tests {
         assert_eq!(restartable_in_code(code(0)), None);
         assert_eq!(restartable_in_code([0x48, 0x89, 0xf8, 0x90, 0x90, 0x0f, 0x05]), None);
         assert_eq!(restartable_in_kernel("futex_do_wait"), Some("futex"));
-        assert_eq!(restartable_in_kernel("do_syscall_64"), None);
+        assert_eq!(restartable_in_kernel("do_sys_poll.constprop.0"), Some("poll"));
+        assert_eq!(restartable_in_kernel("do_syscall_64"), Some("clock_nanosleep"));
+        assert_eq!(restartable_in_kernel("pipe_read"), None);
     }
 
     #[test]

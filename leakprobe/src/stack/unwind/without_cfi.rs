@@ -145,8 +145,13 @@ impl WithoutCfi {
                 continue;
             };
             let first = std::mem::take(&mut first);
+            // A program's entry point calls directly what jumps on to its `main` (musl, crt/crt1.c).
+            let begins_here = || {
+                let module = target.module_at(candidate.wrapping_sub(1));
+                is_outermost(target, module, candidate)
+            };
             match call {
-                Call::Indirect if first && is_outermost(target, None, candidate) => {
+                _ if first && begins_here() => {
                     return Step::Caller(Regs {
                         ip: candidate,
                         sp: at.wrapping_add(8),
