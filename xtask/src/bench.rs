@@ -7,7 +7,6 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::Parser;
 use leakprobe_workloads::{Program, Running, Variant, build, repository};
 
 mod gaps;
@@ -17,9 +16,9 @@ mod snapshot;
 const BEGIN: &str = "<!-- bench:begin -->";
 const END: &str = "<!-- bench:end -->";
 
-#[derive(Parser)]
-#[command(name = "cargo xtask bench")]
-struct Args {
+/// What to measure, and how thoroughly.
+#[derive(clap::Args)]
+pub struct Args {
     /// Shorter windows and fewer rounds: to see that it works, not to publish
     #[arg(long)]
     quick: bool,
@@ -46,8 +45,7 @@ struct Findings {
 }
 
 /// Measures, prints Markdown, and fails if what is wanted was missed.
-pub fn run(args: &[String]) -> Result<()> {
-    let args = Args::parse_from(std::iter::once("bench").chain(args.iter().map(String::as_str)));
+pub fn run(args: &Args) -> Result<()> {
     let leakprobe = leakprobe()?;
     let mut many = Running::start(&build(Program::Many, Variant::Optimized)?, &["10000"])?;
     many.age_to(std::time::Duration::from_millis(1500));

@@ -52,11 +52,7 @@ enum Task {
         command: Vec<String>,
     },
     /// Measure leakprobe, next to its peers
-    Bench {
-        /// Passed on
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        args: Vec<String>,
-    },
+    Bench(bench::Args),
     /// The checks that run no program: format, lints, the BPF object
     Ci,
 }
@@ -78,7 +74,7 @@ fn main() -> ExitCode {
         Task::Demo => demo::run(),
         Task::Test => test::run(),
         Task::Vm { kernel, files, timeout, command } => vm::run(&kernel, &files, timeout, &command),
-        Task::Bench { args } => bench::run(&args),
+        Task::Bench(args) => bench::run(&args),
         Task::Ci => checks::run(),
     };
     match done {

@@ -7,13 +7,17 @@ use std::{
     env,
     ffi::OsString,
     io::Write,
-    process,
+    process::{self, Command},
     time::{Duration, Instant},
 };
 
 use anyhow::Result;
 
-use crate::{checks::CHECKS, command::cargo, dist, setup};
+use crate::{
+    checks::CHECKS,
+    command::{self, cargo},
+    dist, setup,
+};
 
 mod members;
 mod stage;
@@ -47,16 +51,20 @@ pub fn run() -> Result<()> {
     done.push(check("static binary", || dist::run().map(drop)));
 
     let members = members::read()?;
-    let units: Vec<String> = members.units.iter().map(|name| format!("--package={name}")).collect();
-    let units: Vec<&str> = units.iter().map(String::as_str).collect();
-    done.push(tests("unit tests", &units, left()));
-    done.push(tests("harness tests", &[&format!("--package={}", members::TESTS), "--lib"], left()));
-    for target in &members.targets {
-        done.push(tests(
-            &format!("{target} tests"),
-            &[&format!("--package={}", members::TESTS), "--test", target],
-            left(),
-        ));
+    let cargo_test = || {
+        let mut command = cargo(&["test", "--locked", "--no-fail-fast"]);
+        command.args(members.packages.iter().map(|name| format!("--package={name}")));
+        command
+    };
+    done.push(check("doc tests", || command::run(cargo_test().args(["--quiet", "--doc"]))));
+    let mut units = cargo_test();
+    units.args(["--lib", "--bins"]);
+    units.args(members.light.iter().map(|target| format!("--test={target}")));
+    done.push(tests("unit tests", units, left()));
+    for target in &members.real {
+        let mut command = cargo_test();
+        command.arg(format!("--test={target}"));
+        done.push(tests(&format!("{target} tests"), command, left()));
     }
 
     let all = print_stages(&done, began.elapsed());
@@ -84,11 +92,9 @@ fn check(name: &str, run: impl FnOnce() -> Result<()>) -> Done {
 }
 
 /// Runs `cargo test` and adds up what it says.
-fn tests(name: &str, args: &[&str], left: Duration) -> Done {
+fn tests(name: &str, mut command: Command, left: Duration) -> Done {
     eprintln!("\n=== {name}");
     let began = Instant::now();
-    let mut command = cargo(&["test", "--locked", "--no-fail-fast"]);
-    command.args(args);
     for (variable, value) in test_environment() {
         command.env(variable, value);
     }
