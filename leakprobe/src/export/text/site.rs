@@ -121,9 +121,9 @@ fn object(object: &ObjectEntry) -> String {
         return format!("{}{end}", who(&joined.kind, &joined.id));
     }
     let mut text = object.address.clone();
-    if let Some(target) = object.detail.get("target") {
+    if let Some(what) = leads_to(object) {
         text.push(' ');
-        text.push_str(target);
+        text.push_str(&what);
     }
     match object.holders.as_slice() {
         [] if object.detail.contains_key("owner") => text.push_str(" owner not known"),
@@ -134,6 +134,17 @@ fn object(object: &ObjectEntry) -> String {
         }
     }
     text
+}
+
+/// What a descriptor leads to: both ends of a socket and what an epoll instance watches say more than
+/// the kernel's name for it.
+fn leads_to(object: &ObjectEntry) -> Option<String> {
+    let detail = |key| object.detail.get(key);
+    if let Some(watches) = detail("watches") {
+        let watched = detail("watched").map(|watched| format!(": {watched}")).unwrap_or_default();
+        return Some(format!("watching {watches}{watched}"));
+    }
+    detail("connection").or_else(|| detail("target")).cloned()
 }
 
 fn holder(holder: &HolderEntry) -> String {

@@ -8,6 +8,8 @@ use crate::{
 
 /// Polled descriptors that are listed; programs poll thousands.
 const MAX_LISTED: u64 = 8;
+/// Watched descriptors that are named; their number is said in any case.
+const MAX_NAMED: usize = 3;
 /// `sizeof(struct pollfd)`.
 const POLLFD_SIZE: u64 = 8;
 
@@ -103,12 +105,16 @@ pub fn epoll(look: &Look, why: Why, fd: u64) -> Why {
     let mut epoll = one(look, fd);
     epoll.kind = ObjectKind::Epoll;
     if let Some(watched) = look.descriptors.watched_by_epoll(fd as u32) {
-        let named = watched.iter().take(MAX_LISTED as usize).map(|fd| {
+        let named = watched.iter().take(MAX_NAMED).map(|fd| {
             let target = look.descriptors.describe(*fd).map(|d| d.connection.unwrap_or(d.target));
             format!("{fd} {}", target.unwrap_or_default())
         });
         let listed = named.collect::<Vec<_>>().join(", ");
-        epoll = epoll.with("watches", format!("{} descriptors", watched.len()));
+        let number = match watched.len() {
+            1 => "1 descriptor".to_owned(),
+            n => format!("{n} descriptors"),
+        };
+        epoll = epoll.with("watches", number);
         if !listed.is_empty() {
             epoll = epoll.with("watched", listed);
         }
