@@ -68,6 +68,12 @@ pub struct Observer {
     pub files: FxHashMap<Module, Arc<ModuleFile>>,
 }
 
+/// Whether owners are to be read again, for which the process must still be open.
+fn needed_again(looked: &Looked) -> bool {
+    let objects = looked.waits.iter().flat_map(|(_, _, why)| &why.objects);
+    objects.into_iter().any(|object| matches!(object.owner, Owner::Held { .. }))
+}
+
 /// What one snapshot found of one process.
 struct Found {
     waits: Vec<(Seen, Arc<RawStack>, Why)>,
@@ -193,6 +199,7 @@ impl Observer {
         });
         let mut all = Vec::with_capacity(by_process.len());
         let alone = by_process.len() == 1;
+        let mut kept = self.watched.len();
         for (key, tasks) in by_process {
             if self.abandoned.contains(&key) || Instant::now() >= end {
                 health.count(Cause::ProcessTimedOut);
@@ -210,8 +217,13 @@ impl Observer {
                 deadline: soft,
             };
             let known = self.watched.remove(&key);
+            kept -= usize::from(known.is_some());
             match self.reader.run(soft + GRACE, move |files| look::look(files, known, wanted)) {
-                Some(Ok(looked)) => {
+                Some(Ok(mut looked)) => {
+                    if kept >= self.max_watched && !needed_again(&looked) {
+                        looked.watched = None;
+                    }
+                    kept += usize::from(looked.watched.is_some());
                     health.add(Cause::ModuleUnavailable, looked.unusable_files.len() as u64);
                     for file in looked.unusable_files.iter().take(3) {
                         health.note(format!("not used for names: {file}"));
@@ -222,7 +234,9 @@ impl Observer {
                     health.count(Cause::ProcessesDenied);
                     denied.push(error);
                 }
-                Some(Err(ProcessError::Gone { .. })) => health.count(Cause::ProcessGone),
+                Some(Err(ProcessError::Gone { .. } | ProcessError::NoMemory { .. })) => {
+                    health.count(Cause::ProcessGone)
+                }
                 Some(Err(error)) => {
                     health.count(Cause::LimitReached);
                     health.note(error.to_string());
@@ -252,9 +266,6 @@ impl Observer {
         found: &mut FxHashMap<ProcessKey, Found>,
         again: &mut Vec<Seen>,
     ) {
-        // Owners are read again before it is closed.
-        let held = |object: &crate::runtime::Found| matches!(object.owner, Owner::Held { .. });
-        let needed = looked.waits.iter().any(|(_, _, why)| why.objects.iter().any(held));
         let process = found.entry(key).or_insert_with(|| Found {
             waits: Vec::new(),
             runtimes: Vec::new(),
@@ -273,8 +284,8 @@ impl Observer {
                 None => {}
             }
         }
-        if needed || self.watched.len() < self.max_watched {
-            self.watched.insert(key, looked.watched);
+        if let Some(watched) = looked.watched {
+            self.watched.insert(key, watched);
         }
     }
 
