@@ -129,13 +129,7 @@ impl Observer {
     pub fn snapshot(&mut self, plan: &Plan, targets: &Targets) -> Result<Snapshot, SessionError> {
         let end = Instant::now() + SNAPSHOT_BUDGET;
         let filter = Filter::new(plan, targets);
-        let watch = probe::Watch {
-            pids: match targets {
-                Targets::Machine => None,
-                Targets::Pids(pids) => Some(pids.clone()),
-            },
-            kernel_stacks: plan.kernel_stacks,
-        };
+        let watch = filter.watch();
         let mut health = Health { task_source: self.source.name().into(), ..Health::default() };
         self.source_notes.iter().for_each(|note| health.note(note.clone()));
 
@@ -168,7 +162,7 @@ impl Observer {
         {
             return Err(SessionError::Denied(error));
         }
-        Ok(self.assemble(&filter, &watch, (pass, tasks), found, health, (began, clock), end))
+        Ok(self.assemble(&filter, (pass, tasks), found, health, (began, clock), end))
     }
 
     /// Looks at every process that has waits to look at.
@@ -292,7 +286,6 @@ impl Observer {
     fn assemble(
         &mut self,
         filter: &Filter,
-        watch: &probe::Watch,
         (pass, all_tasks): (TaskPass, Arc<Vec<Task>>),
         found: FxHashMap<ProcessKey, Found>,
         mut health: Health,
@@ -344,7 +337,7 @@ impl Observer {
         let (mut rows, mut objects, stacks, modules) = assembly.finish();
         let mut proofs = self.prove(&all_tasks, &processes, &mut objects, end);
         if confirm::matters(&proofs, &rows, &objects) {
-            match self.pass(watch) {
+            match self.pass(&filter.watch()) {
                 Ok(last) => {
                     let moved =
                         confirm::keep(&last.tasks, &processes, &mut rows, &objects, &mut proofs);

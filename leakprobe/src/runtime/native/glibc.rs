@@ -216,7 +216,7 @@ pub fn condvar(look: &Look, futex: &FutexWait, minor: Option<u32>) -> Found {
 pub fn joined(look: &Look, futex: &FutexWait) -> Option<Found> {
     let thread = futex.word.checked_sub(PTHREAD_TID)?;
     let tid = look.u32(futex.word)?;
-    let is_tid = tid == futex.expected && tid != 0 && futex.word % 8 == 0;
+    let is_tid = tid == futex.expected && tid != 0 && futex.word.is_multiple_of(8);
     if !is_tid || look.u64(thread.checked_add(PTHREAD_SELF)?)? != thread {
         return None;
     }

@@ -119,7 +119,7 @@ fn is_condvar(look: &Look, address: u64) -> bool {
     };
     let waits = |node: u64| {
         let state = look.u32(node.wrapping_add(NODE_STATE));
-        node != 0 && node % 8 == 0 && state.is_some_and(|state| state <= NODE_LEAVING)
+        node != 0 && node.is_multiple_of(8) && state.is_some_and(|state| state <= NODE_LEAVING)
     };
     waits(head) && waits(tail) && read(head, 0) == Some(0) && read(tail, NODE_NEXT) == Some(0)
 }
