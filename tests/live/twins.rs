@@ -9,7 +9,7 @@ use leakprobe_tests::{
 };
 
 /// The modes of `locks`: which of them are leaks, each says itself.
-const LOCKS: [&str; 12] = [
+const LOCKS: [&str; 15] = [
     "recursive",
     "errorcheck",
     "adaptive",
@@ -22,6 +22,9 @@ const LOCKS: [&str; 12] = [
     "reused-here",
     "self",
     "chain",
+    "garbage",
+    "signal-handler",
+    "inherited",
 ];
 
 fn main() -> ExitCode {

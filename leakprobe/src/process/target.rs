@@ -170,7 +170,7 @@ impl Target {
 
     /// Rereads the mappings; whether they have changed.
     pub fn refresh(&mut self) -> Result<bool, ProcessError> {
-        if !self.still_there() {
+        if !self.still_there()? {
             return Err(ProcessError::Gone { pid: self.pid });
         }
         self.memory.recheck(&self.task);
@@ -198,9 +198,16 @@ impl Target {
     }
 
     /// Whether it is still the same process, running the same program as when it was opened. To be
-    /// asked after reading.
-    pub fn still_there(&self) -> bool {
-        self.memory.is_current() && is_same(&self.path, self.pid, self.start_ticks).unwrap_or(false)
+    /// asked after reading. An error that isn't about the process (no descriptor left) is no answer.
+    pub fn still_there(&self) -> Result<bool, ProcessError> {
+        let same = match is_same(&self.path, self.pid, self.start_ticks) {
+            Ok(same) => same,
+            Err(error) => match ProcessError::from_io(self.pid, "task", error) {
+                ProcessError::Gone { .. } => false,
+                other => return Err(other),
+            },
+        };
+        Ok(same && self.memory.is_current())
     }
 }
 
@@ -301,7 +308,7 @@ mod tests {
         let vdso = target.loaded().iter().find(|m| m.file.module().path == "[vdso]").unwrap();
         assert!(vdso.file.symbols().iter().any(|(name, ..)| name == "__vdso_clock_gettime"));
         assert!(vdso.file.call_frames().unwrap().eh_frame.is_some());
-        assert!(target.still_there());
+        assert!(target.still_there().expect("readable"));
     }
 
     #[test]

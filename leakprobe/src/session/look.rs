@@ -35,8 +35,8 @@ pub struct Wanted {
 
 /// What a look found.
 pub struct Looked {
-    /// The process, for the next look.
-    pub watched: Watched,
+    /// The process, for the next look; `None` if it isn't to be kept open.
+    pub watched: Option<Watched>,
     /// Runtimes found in it.
     pub runtimes: Vec<RuntimeInfo>,
     /// In the order of the waits asked for.
@@ -75,7 +75,7 @@ pub fn look(
         let why = why.unwrap_or_else(|| Why::new("unknown", crate::snapshot::Timeout::Unknown));
         waits.push((task, stack, why));
     }
-    if !watched.target.still_there() {
+    if !watched.target.still_there()? {
         return Err(ProcessError::Gone { pid: wanted.pid });
     }
     let anonymous = |stack: &Arc<RawStack>| {
@@ -91,7 +91,7 @@ pub fn look(
         })
         .collect();
     let runtimes = watched.runtimes.iter().map(|runtime| runtime.describe()).collect();
-    Ok(Looked { watched, runtimes, waits, perf_map, unusable_files })
+    Ok(Looked { watched: Some(watched), runtimes, waits, perf_map, unusable_files })
 }
 
 /// Opens the files of a process ahead of its first look, while others are busy.

@@ -68,6 +68,12 @@ pub struct Observer {
     pub files: FxHashMap<Module, Arc<ModuleFile>>,
 }
 
+/// Whether owners are to be read again, for which the process must still be open.
+fn needed_again(looked: &Looked) -> bool {
+    let objects = looked.waits.iter().flat_map(|(_, _, why)| &why.objects);
+    objects.into_iter().any(|object| matches!(object.owner, Owner::Held { .. }))
+}
+
 /// What one snapshot found of one process.
 struct Found {
     waits: Vec<(Seen, Arc<RawStack>, Why)>,
@@ -123,13 +129,7 @@ impl Observer {
     pub fn snapshot(&mut self, plan: &Plan, targets: &Targets) -> Result<Snapshot, SessionError> {
         let end = Instant::now() + SNAPSHOT_BUDGET;
         let filter = Filter::new(plan, targets);
-        let watch = probe::Watch {
-            pids: match targets {
-                Targets::Machine => None,
-                Targets::Pids(pids) => Some(pids.clone()),
-            },
-            kernel_stacks: plan.kernel_stacks,
-        };
+        let watch = filter.watch();
         let mut health = Health { task_source: self.source.name().into(), ..Health::default() };
         self.source_notes.iter().for_each(|note| health.note(note.clone()));
 
@@ -162,7 +162,7 @@ impl Observer {
         {
             return Err(SessionError::Denied(error));
         }
-        Ok(self.assemble(&filter, &watch, (pass, tasks), found, health, (began, clock), end))
+        Ok(self.assemble(&filter, (pass, tasks), found, health, (began, clock), end))
     }
 
     /// Looks at every process that has waits to look at.
@@ -193,6 +193,7 @@ impl Observer {
         });
         let mut all = Vec::with_capacity(by_process.len());
         let alone = by_process.len() == 1;
+        let mut kept = self.watched.len();
         for (key, tasks) in by_process {
             if self.abandoned.contains(&key) || Instant::now() >= end {
                 health.count(Cause::ProcessTimedOut);
@@ -210,8 +211,13 @@ impl Observer {
                 deadline: soft,
             };
             let known = self.watched.remove(&key);
+            kept -= usize::from(known.is_some());
             match self.reader.run(soft + GRACE, move |files| look::look(files, known, wanted)) {
-                Some(Ok(looked)) => {
+                Some(Ok(mut looked)) => {
+                    if kept >= self.max_watched && !needed_again(&looked) {
+                        looked.watched = None;
+                    }
+                    kept += usize::from(looked.watched.is_some());
                     health.add(Cause::ModuleUnavailable, looked.unusable_files.len() as u64);
                     for file in looked.unusable_files.iter().take(3) {
                         health.note(format!("not used for names: {file}"));
@@ -222,7 +228,9 @@ impl Observer {
                     health.count(Cause::ProcessesDenied);
                     denied.push(error);
                 }
-                Some(Err(ProcessError::Gone { .. })) => health.count(Cause::ProcessGone),
+                Some(Err(ProcessError::Gone { .. } | ProcessError::NoMemory { .. })) => {
+                    health.count(Cause::ProcessGone)
+                }
                 Some(Err(error)) => {
                     health.count(Cause::LimitReached);
                     health.note(error.to_string());
@@ -252,9 +260,6 @@ impl Observer {
         found: &mut FxHashMap<ProcessKey, Found>,
         again: &mut Vec<Seen>,
     ) {
-        // Owners are read again before it is closed.
-        let held = |object: &crate::runtime::Found| matches!(object.owner, Owner::Held { .. });
-        let needed = looked.waits.iter().any(|(_, _, why)| why.objects.iter().any(held));
         let process = found.entry(key).or_insert_with(|| Found {
             waits: Vec::new(),
             runtimes: Vec::new(),
@@ -273,15 +278,14 @@ impl Observer {
                 None => {}
             }
         }
-        if needed || self.watched.len() < self.max_watched {
-            self.watched.insert(key, looked.watched);
+        if let Some(watched) = looked.watched {
+            self.watched.insert(key, watched);
         }
     }
 
     fn assemble(
         &mut self,
         filter: &Filter,
-        watch: &probe::Watch,
         (pass, all_tasks): (TaskPass, Arc<Vec<Task>>),
         found: FxHashMap<ProcessKey, Found>,
         mut health: Health,
@@ -333,7 +337,7 @@ impl Observer {
         let (mut rows, mut objects, stacks, modules) = assembly.finish();
         let mut proofs = self.prove(&all_tasks, &processes, &mut objects, end);
         if confirm::matters(&proofs, &rows, &objects) {
-            match self.pass(watch) {
+            match self.pass(&filter.watch()) {
                 Ok(last) => {
                     let moved =
                         confirm::keep(&last.tasks, &processes, &mut rows, &objects, &mut proofs);

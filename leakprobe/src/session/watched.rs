@@ -6,7 +6,7 @@ use rustc_hash::FxHashSet;
 
 use super::{Plan, SessionError, Targets};
 use crate::{
-    probe::{Task, TaskSince, TaskState},
+    probe::{Task, TaskSince, TaskState, Watch},
     snapshot::{Cause, Health},
 };
 
@@ -63,6 +63,17 @@ impl<'a> Filter<'a> {
     /// By the plan, with its targets resolved. leakprobe doesn't watch itself.
     pub fn new(plan: &'a Plan, targets: &'a Targets) -> Filter<'a> {
         Filter { plan, targets, own_pid: std::process::id() }
+    }
+
+    /// Which tasks a pass has to read for this.
+    pub fn watch(&self) -> Watch {
+        Watch {
+            pids: match self.targets {
+                Targets::Machine => None,
+                Targets::Pids(pids) => Some(pids.clone()),
+            },
+            kernel_stacks: self.plan.kernel_stacks,
+        }
     }
 
     /// Whether a task belongs to a watched process.

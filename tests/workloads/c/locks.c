@@ -348,6 +348,89 @@ static void chain(void)
     }
 }
 
+/* The word was freed by other means, and what is left of the owner means nothing. */
+static void garbage(void)
+{
+    make_plain(PTHREAD_MUTEX_NORMAL);
+    own_and_die();
+    struct wait *wait = expect_lock(mutex, NULL, "false");
+    start_thread(waiting_thread, wait);
+    /* The waiter itself sets the word to 2, after which it sleeps on it. */
+    while (__atomic_load_n(&mutex->__data.__lock, __ATOMIC_SEQ_CST) != 2)
+        sched_yield();
+    unsigned long switches;
+    while (!is_blocked(wait, &switches))
+        sched_yield();
+    mutex->__data.__lock = 0x5a5a;
+}
+
+/* A signal handler that waits on a word of its own, in a thread that is inside of
+ * pthread_mutex_lock; the word is the begin of what looks like a mutex whose owner is gone. */
+static struct {
+    int lock;
+    unsigned count;
+    int owner;
+    unsigned users;
+    int kind;
+} lookalike = {.lock = 2, .owner = 0x3ffff0, .users = 1};
+static struct wait *in_handler;
+
+OWN void handler(int signal)
+{
+    (void)signal;
+    begin_wait(in_handler);
+    syscall(SYS_futex, &lookalike.lock, 128, 2, NULL, NULL, 0);
+    KEEP_FRAME();
+}
+
+static atomic_int interrupted;
+
+OWN void *interrupted_thread(void *unused)
+{
+    atomic_store(&interrupted, own_tid());
+    pthread_mutex_lock(mutex);
+    return unused;
+}
+
+static void in_signal_handler(void)
+{
+    static struct wait probe;
+    unsigned long switches;
+    pthread_t thread;
+    make_plain(PTHREAD_MUTEX_NORMAL);
+    own_and_keep();
+    if (signal(SIGUSR1, handler) == SIG_ERR)
+        die("signal: %s", strerror(errno));
+    check(pthread_create(&thread, NULL, interrupted_thread, NULL), "pthread_create");
+    probe.tid = await_nonzero(&interrupted);
+    probe.began_ns = 1;
+    probe.call = SYS_futex;
+    while (!is_blocked(&probe, &switches))
+        sched_yield();
+    in_handler = expect_wait(&(struct wait){.role = "futex", .call = SYS_futex, .leaked = "false",
+                                            .object = &lookalike, .size = sizeof(lookalike),
+                                            .stack = "handler,interrupted_thread"});
+    check(pthread_kill(thread, SIGUSR1), "pthread_kill");
+}
+
+/* Taken before a fork, a lock holds the id of the parent's thread, and the child, that thread's
+ * copy, may release it. The child goes on as this program; its parent only waits for it. */
+static void inherited(void)
+{
+    make_plain(PTHREAD_MUTEX_NORMAL);
+    check(pthread_mutex_lock(mutex), "lock");
+    pid_t child = fork();
+    if (child < 0)
+        die("fork: %s", strerror(errno));
+    if (child > 0) {
+        waitpid(child, NULL, 0);
+        _exit(0);
+    }
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    struct wait *wait = expect_lock(mutex, NULL, "false");
+    start_thread(waiting_thread, wait);
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
@@ -364,6 +447,9 @@ static const struct {
     {"reused-here", reused_here},
     {"self", self},
     {"chain", chain},
+    {"garbage", garbage},                /* no mutex any more: not leaked */
+    {"signal-handler", in_signal_handler}, /* waits on something else: not leaked */
+    {"inherited", inherited},            /* held since before a fork: not leaked */
 };
 
 int main(int argc, char **argv)

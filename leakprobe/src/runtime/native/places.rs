@@ -129,12 +129,15 @@ impl PlaceCache {
     }
 }
 
+/// A file and its places.
+type Known = (Arc<ModuleFile>, Arc<Places>);
+
 /// The places of one process's files, by the file itself: quicker to compare than paths, for tens
 /// of thousands of frames.
 pub struct ProcessPlaces {
     cache: PlaceCache,
     /// By the file's address in leakprobe; the file is kept, so that nothing else gets it.
-    known: RefCell<FxHashMap<usize, Searched>>,
+    known: RefCell<FxHashMap<usize, Known>>,
 }
 
 /// A file and what was found in it.

@@ -64,12 +64,12 @@ fn process_that_ends_midway() {
     // Check that the stack of a process that has ended says that it is unreadable.
     let mut blocked = start();
     let target = open(&blocked.running);
-    assert!(target.still_there());
+    assert!(target.still_there().expect("readable"));
     blocked.running.child.kill().unwrap();
     blocked.running.child.wait().unwrap();
     let stack = unwind(&target, blocked.registers);
     assert_eq!(end(&stack), Some(Unnamed::StackUnreadable));
-    assert!(!target.still_there());
+    assert!(!target.still_there().expect("readable"));
 }
 
 #[test]

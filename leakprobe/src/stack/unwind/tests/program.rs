@@ -169,7 +169,7 @@ impl Running {
         target.modules(&mut ModuleFiles::new());
         let threads = [ThreadStart { registers }];
         let stacks = Unwinder::new().unwind(&target, &threads, Instant::now() + PATIENCE);
-        assert!(target.still_there());
+        assert!(target.still_there().expect("readable"));
         stacks[0].clone()
     }
 }
