@@ -140,9 +140,6 @@ pub struct ProcessPlaces {
     known: RefCell<FxHashMap<usize, Known>>,
 }
 
-/// A file and what was found in it.
-type Searched = (Arc<ModuleFile>, Arc<Places>);
-
 impl ProcessPlaces {
     /// Asks `cache` for what isn't known yet.
     pub fn new(cache: PlaceCache) -> ProcessPlaces {
