@@ -7,6 +7,7 @@ use std::{
     pin::pin,
     task::Poll,
     thread,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -26,6 +27,9 @@ pub enum Outcome<T> {
     Abandoned,
 }
 
+/// Signals that come within this time of the first are the same one.
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
+
 /// Runs `work` on a thread of its own while this one waits for signals: the first calls `end`, on
 /// which the work is expected to finish soon, a second one gives up on it.
 pub fn guard<T: Send + 'static>(
@@ -43,10 +47,17 @@ pub fn guard<T: Send + 'static>(
             result = &mut finished => return Ok(ended(result.ok())),
             () = signals.next() => end(),
         }
-        tokio::select! {
-            biased;
-            result = &mut finished => Ok(ended(result.ok())),
-            () = signals.next() => Ok(Outcome::Abandoned),
+        // One Ctrl-C can arrive twice: from the terminal, and from whoever started leakprobe (timeout(1)
+        // signals both its child and its group). Only a later one is a second one.
+        let since = Instant::now();
+        loop {
+            tokio::select! {
+                biased;
+                result = &mut finished => return Ok(ended(result.ok())),
+                () = signals.next() => if since.elapsed() > SAME_SIGNAL {
+                    return Ok(Outcome::Abandoned);
+                },
+            }
         }
     })
 }
@@ -145,9 +156,12 @@ mod tests {
         let (_never, asked) = mpsc::channel::<()>();
         let stubborn = move || {
             terminate_self();
+            // Only time can tell a second signal from the first one's repetition.
+            thread::sleep(SAME_SIGNAL * 2);
+            terminate_self();
             asked.recv().is_ok()
         };
-        let ended = guard(stubborn, terminate_self).unwrap();
+        let ended = guard(stubborn, || ()).unwrap();
         assert_eq!(ended, Outcome::Abandoned);
     }
 }

@@ -50,7 +50,7 @@ impl Telling {
             }
             Event::Confirmed { first, second } => {
                 self.newest = Some(second.clone());
-                self.say(&text::confirmation(first, second));
+                self.say(&format!("\n{}", text::confirmation(first, second)));
             }
             Event::Watched(report) => {
                 self.newest = Some(report.clone());

@@ -352,7 +352,7 @@ impl Observer {
         }
         Snapshot {
             began,
-            ended: pass.ended,
+            ended: pass.began,
             clock,
             host: processes::host(),
             processes,

@@ -27,9 +27,10 @@ use serde::{Deserialize, Serialize};
 /// stamped (`Row::seen`).
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// When reading began and ended, `CLOCK_MONOTONIC`.
+    /// When reading began, `CLOCK_MONOTONIC`.
     pub began: Ns,
-    /// See `began`.
+    /// The moment that the report is about, `CLOCK_MONOTONIC`: the begin of the pass that confirmed
+    /// the rows. Each row was seen after it, in a wait that had begun before it or began at `seen`.
     pub ended: Ns,
     /// Ties `CLOCK_MONOTONIC` to the wall clock at `began`.
     pub clock: Clock,

@@ -113,7 +113,8 @@ fn judge_row(
     tracked: &Tracked,
 ) -> Option<Judged> {
     let row = snapshot.rows.get(tracked.row)?;
-    let now = row.seen.0;
+    // Ages count up to the moment that the report names; later each row was still in this wait.
+    let now = snapshot.ended.0.min(row.seen.0);
     let at_least = now.saturating_sub(tracked.since.latest.0);
     let at_most = now.saturating_sub(tracked.since.earliest.0);
     let at_site_ns = now.saturating_sub(tracked.at_place.0).max(at_least);
