@@ -3,6 +3,7 @@
 mod assemble;
 mod confirm;
 mod error;
+mod keys;
 mod limits;
 mod look;
 mod naming;

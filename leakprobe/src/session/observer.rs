@@ -15,6 +15,7 @@ use super::{
     Plan, SessionError, Targets,
     assemble::Assembly,
     confirm,
+    keys::{self, ProcessKey, ThreadKey},
     limits::{self, Spare},
     look::{self, Looked, Wanted, Watched},
     processes,
@@ -45,11 +46,6 @@ const ROUNDS: usize = 3;
 
 /// Named processes whose files are opened ahead.
 const MAX_PREPARED: usize = 4;
-
-/// A process's identity: never a bare pid.
-type ProcessKey = (u32, u64, u64);
-/// A thread's identity.
-type ThreadKey = (u32, u64);
 
 /// Takes snapshots of the watched processes.
 pub struct Observer {
@@ -175,22 +171,7 @@ impl Observer {
         denied: &mut Vec<ProcessError>,
     ) -> Vec<(ProcessKey, Looked)> {
         let table = ThreadTable::of(tasks);
-        let mut by_process: Vec<(ProcessKey, Vec<Seen>)> = Vec::new();
-        for task in waits {
-            let key = (task.pid, task.leader_start_boottime_ns, task.exec);
-            match by_process.last_mut() {
-                Some((last, tasks)) if *last == key => tasks.push(task),
-                _ => by_process.push((key, vec![task])),
-            }
-        }
-        by_process.sort_by_key(|(key, _)| *key);
-        by_process.dedup_by(|later, earlier| {
-            let same = later.0 == earlier.0;
-            if same {
-                earlier.1.append(&mut later.1);
-            }
-            same
-        });
+        let by_process = keys::by_process(waits);
         let mut all = Vec::with_capacity(by_process.len());
         let alone = by_process.len() == 1;
         let mut kept = self.watched.len();
@@ -307,9 +288,8 @@ impl Observer {
         }
         let tasks: Vec<&Task> = all_tasks.iter().filter(|task| filter.watches(task)).collect();
         let mut processes = processes::of(&tasks);
-        let index: FxHashMap<ProcessKey, ProcessIx> = (processes.iter().zip(0..))
-            .map(|(p, i)| ((p.pid, p.start_boottime_ns, p.exec), ProcessIx(i)))
-            .collect();
+        let index: FxHashMap<ProcessKey, ProcessIx> =
+            (processes.iter().zip(0..)).map(|(p, i)| (keys::of_process(p), ProcessIx(i))).collect();
         let mut found: Vec<(ProcessKey, Found)> = found.into_iter().collect();
         found.sort_by_key(|(key, _)| *key);
         let mut assembly = Assembly::default();
@@ -384,7 +364,7 @@ impl Observer {
         }
         for (process, indices) in held {
             let Some(p) = processes.get(process.0 as usize) else { continue };
-            let key = (p.pid, p.start_boottime_ns, p.exec);
+            let key = keys::of_process(p);
             let Some(any) = tasks.iter().find(|task| task.pid == p.pid) else { continue };
             let Some(mut watched) = self.watched.remove(&key) else { continue };
             let threads = table.sharing_memory_with(any);
