@@ -5,11 +5,12 @@ use std::{
     ffi::OsStr,
     os::unix::ffi::OsStrExt,
     path::Path,
+    sync::Arc,
 };
 
 use rustc_hash::FxHashMap;
 
-use super::sockets::Sockets;
+use super::sockets::{Namespaces, Sockets};
 
 /// Descriptors watched by one epoll instance that are read at the most.
 const MAX_WATCHED: usize = 65_536;
@@ -41,15 +42,16 @@ pub struct Descriptor {
 /// The descriptors of one process. The sockets of its network namespace are read at first use.
 pub struct Descriptors {
     pid: u32,
-    sockets: OnceCell<Sockets>,
+    namespaces: Namespaces,
+    sockets: OnceCell<Arc<Sockets>>,
     /// What was asked for already: thousands of threads can wait on one descriptor.
     known: RefCell<FxHashMap<u32, Option<Descriptor>>>,
 }
 
 impl Descriptors {
     /// Of this process; nothing is read yet.
-    pub fn new(pid: u32) -> Descriptors {
-        Descriptors { pid, sockets: OnceCell::new(), known: RefCell::default() }
+    pub fn new(pid: u32, namespaces: Namespaces) -> Descriptors {
+        Descriptors { pid, namespaces, sockets: OnceCell::new(), known: RefCell::default() }
     }
 
     /// One descriptor, `None` if it is not open or may not be seen.
@@ -74,7 +76,7 @@ impl Descriptors {
     }
 
     fn connection(&self, inode: u64) -> Option<String> {
-        self.sockets.get_or_init(|| Sockets::of(self.pid)).describe(inode)
+        self.sockets.get_or_init(|| self.namespaces.of(self.pid)).describe(inode)
     }
 
     /// The descriptors that an epoll instance watches (`tfd:` lines of its fdinfo).
@@ -117,7 +119,7 @@ mod tests {
     fn own_descriptors_are_described() {
         // Check a pipe end, a listening socket with its address, a socket pair and a closed number.
         // Descriptors are read once for each look, and numbers are reused.
-        let own = || Descriptors::new(std::process::id());
+        let own = || Descriptors::new(std::process::id(), Namespaces::default());
         let (reader, writer) = std::io::pipe().expect("a pipe");
         let pipe = own().describe(reader.as_raw_fd() as u32).expect("an open pipe");
         assert_eq!(pipe.kind, DescriptorKind::Pipe);

@@ -22,4 +22,5 @@ pub use memory::{Batch, Memory, Missed};
 pub(crate) use module::CallFrames;
 pub use module::{DebugFile, ModuleFile, ModuleFiles, Symbols, Unusable};
 pub use sharing::{lives_in_memory_of, shares_memory};
+pub use sockets::Namespaces;
 pub use target::{LoadedModule, Target};

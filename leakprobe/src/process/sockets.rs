@@ -5,8 +5,11 @@
 
 use std::{
     fs::File,
-    io::Read,
+    io::Read as _,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use rustc_hash::FxHashMap;
@@ -17,6 +20,35 @@ const MAX_TABLE: u64 = 64 << 20;
 /// Descriptions by socket inode.
 #[derive(Debug, Default)]
 pub struct Sockets(FxHashMap<u64, String>);
+
+/// How long a namespace's tables serve the processes in it: the time of one snapshot.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// The sockets of network namespaces, each read once for all its processes. Cloning shares it: a
+/// machine can have hundreds of processes in one namespace with a hundred thousand sockets.
+#[derive(Clone, Default)]
+pub struct Namespaces(Arc<Mutex<FxHashMap<PathBuf, Read>>>);
+
+/// When the tables were read, and what they held.
+type Read = (Instant, Arc<Sockets>);
+
+impl Namespaces {
+    /// The sockets of a process's network namespace.
+    pub(super) fn of(&self, pid: u32) -> Arc<Sockets> {
+        let Ok(namespace) = std::fs::read_link(format!("/proc/{pid}/ns/net")) else {
+            return Arc::new(Sockets::of(pid));
+        };
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lock().retain(|_, (read, _)| read.elapsed() < FRESH);
+        if let Some((_, known)) = lock().get(&namespace) {
+            return known.clone();
+        }
+        // Not under the lock: reading takes its time.
+        let sockets = Arc::new(Sockets::of(pid));
+        lock().insert(namespace, (Instant::now(), sockets.clone()));
+        sockets
+    }
+}
 
 impl Sockets {
     /// Reads the tables of a process's network namespace. A table that is not there (IPv6 off) is

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::{reader::Files, seen::Seen};
 use crate::{
-    process::{Descriptors, ProcessError, Target},
+    process::{Descriptors, Namespaces, ProcessError, Target},
     runtime::{Look, Runtime, Threads, Wait, Why},
     snapshot::{Object, Owner, Runtime as RuntimeInfo, Unnamed},
     stack::{PerfMap, RawFrame, RawStack, ThreadStart, Unwinder},
@@ -66,7 +66,7 @@ pub fn look(
         watched.runtimes = files.runtimes.detect(&watched.target);
     }
     let stacks = stacks(&mut watched, &wanted);
-    let descriptors = Descriptors::new(wanted.pid);
+    let descriptors = Descriptors::new(wanted.pid, files.namespaces.clone());
     let look = Look::new(&watched.target, &wanted.threads, &descriptors);
     let mut waits = Vec::with_capacity(wanted.waits.len());
     for ((task, _), stack) in wanted.waits.into_iter().zip(stacks) {
@@ -134,7 +134,7 @@ fn stacks(watched: &mut Watched, wanted: &Wanted) -> Vec<Arc<RawStack>> {
 impl Watched {
     /// Reads the owners of objects once more, after the waits and all threads' lives were confirmed.
     pub fn reread_owners(&mut self, objects: &[Object], threads: &Threads) -> Vec<Option<Owner>> {
-        let descriptors = Descriptors::new(self.target.pid());
+        let descriptors = Descriptors::new(self.target.pid(), Namespaces::default());
         let look = Look::new(&self.target, threads, &descriptors);
         let runtimes = &mut self.runtimes;
         let mut reread =

@@ -9,7 +9,10 @@ use std::{
 use rustc_hash::FxHashMap;
 
 use super::{look::Watched, slice};
-use crate::{process::ModuleFiles, runtime::Registry};
+use crate::{
+    process::{ModuleFiles, Namespaces},
+    runtime::Registry,
+};
 
 /// What the reading thread keeps from one process to the next.
 #[derive(Default)]
@@ -18,6 +21,8 @@ pub struct Files {
     pub modules: ModuleFiles,
     /// Runtimes, and what they know of files.
     pub runtimes: Registry,
+    /// Sockets, by network namespace.
+    pub namespaces: Namespaces,
     /// Processes opened ahead of their first look.
     pub prepared: FxHashMap<u32, Watched>,
 }
