@@ -140,6 +140,7 @@ pub(super) fn may_wait_inside(frame: &FrameEntry) -> bool {
         "puts",
         "pwrite",
         "pwrite64",
+        "sccp", // musl, src/thread/__syscall_cp.c
         "read",
         "readv",
         "recv",

@@ -71,6 +71,7 @@ fn static_glibc_and_musl() {
         Some("take"),
         Some("main"),
     );
+    check(&["sccp", "read", "take", "main", "_start"], Some("take"), Some("main"));
     check(&["read|server.c:3", "main|server.c:9", "_start"], Some("read"), Some("main"));
     check(
         &["read|../sysdeps/unix/sysv/linux/read.c:26", "take|server.c:9", "main|server.c:12"],
