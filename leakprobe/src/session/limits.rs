@@ -11,10 +11,8 @@ const MIN_PROCESSES: usize = 8;
 
 /// How many processes can be kept open from one snapshot to the next: a third of the descriptors.
 pub fn kept_processes() -> usize {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is valid for writes; if the call fails it stays zero.
-    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
-    (usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX) / 3 / OF_A_PROCESS).max(MIN_PROCESSES)
+    let open = open_files().map_or(0, |limit| limit.rlim_cur);
+    (usize::try_from(open).unwrap_or(usize::MAX) / 3 / OF_A_PROCESS).max(MIN_PROCESSES)
 }
 
 /// Descriptors that are held back, so that the tasks can still be read when files have used up all
@@ -40,12 +38,17 @@ impl Spare {
 
 /// Raises the number of files that leakprobe may have open, as far as it is allowed to.
 pub fn raise_open_files() {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is valid for reads and writes. If either call fails, the limit stays as it was.
-    unsafe {
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 {
-            limit.rlim_cur = limit.rlim_cur.max(WANTED.min(limit.rlim_max));
-            libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
-        }
+    if let Some(mut limit) = open_files() {
+        limit.rlim_cur = limit.rlim_cur.max(WANTED.min(limit.rlim_max));
+        // SAFETY: `limit` is valid for reads. If the call fails, the limit stays as it was.
+        unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
     }
+}
+
+/// How many files leakprobe may have open.
+fn open_files() -> Option<libc::rlimit> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is valid for writes.
+    let read = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } == 0;
+    read.then_some(limit)
 }
